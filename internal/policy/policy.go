@@ -1,0 +1,85 @@
+// Package policy decides who may do what. It is pure: a subject, an action, a
+// name, the secret's access policy and the time go in, an effect comes out.
+//
+// A decision has parts that must all allow: the subject's grants (roles over
+// name patterns), the lists of the secret's access policy, and its demand for
+// a second factor. What is not allowed is denied, unknown roles and actions
+// included, and the zero Effect is Deny. An effect also says how to refuse, so
+// that a refusal tells no more than the caller may know: Hide is answered as
+// if the secret were not there.
+//
+// Start with Decide in decide.go; the roles are the table below.
+package policy
+
+import "slices"
+
+// Role is a bundle of actions that a grant gives.
+type Role string
+
+// The roles. Writer does all that Reader does and Admin all that Writer does;
+// Auditor sees the audit log and what secrets there are, but no value.
+const (
+	Admin   Role = "admin"
+	Writer  Role = "writer"
+	Reader  Role = "reader"
+	Auditor Role = "auditor"
+)
+
+// Action is what a caller wants to do.
+type Action string
+
+// Actions on a secret.
+const (
+	Read      Action = "read"     // a value
+	List      Action = "list"     // see the name in a listing
+	Describe  Action = "describe" // metadata and versions
+	Create    Action = "create"
+	Update    Action = "update" // a new version, or other metadata
+	Delete    Action = "delete"
+	Restore   Action = "restore"
+	Purge     Action = "purge"
+	Rotate    Action = "rotate"
+	Label     Action = "label"
+	SetAccess Action = "access" // change the access policy
+)
+
+// Actions on a whole tenant.
+const (
+	ManageTokens  Action = "tokens"
+	ManageKeys    Action = "keys"
+	ViewAudit     Action = "audit"
+	Redact        Action = "redact"
+	ManageTenants Action = "tenants" // operators only: no role has it
+)
+
+var (
+	seen     = []Action{List, Describe}
+	reading  = append(slices.Clone(seen), Read)
+	writing  = append(slices.Clone(reading), Create, Update, Delete, Restore, Rotate, Label)
+	managing = append(slices.Clone(writing), Purge, SetAccess)
+
+	// onSecrets is what each role may do with the secrets its patterns match.
+	onSecrets = map[Role][]Action{
+		Reader:  reading,
+		Writer:  writing,
+		Admin:   managing,
+		Auditor: seen,
+	}
+	// onTenants is what each role may do with a tenant, if it holds for all names.
+	onTenants = map[Role][]Action{
+		Admin:   {ManageTokens, ManageKeys, ViewAudit, Redact},
+		Auditor: {ViewAudit},
+	}
+)
+
+// onSecret reports whether a is an action on a secret.
+func (a Action) onSecret() bool { return slices.Contains(managing, a) }
+
+// onTenant reports whether a is an action on a whole tenant.
+func (a Action) onTenant() bool {
+	return a == ManageTenants || slices.Contains(onTenants[Admin], a)
+}
+
+// looks reports whether a only looks: a refusal of it must not tell whether
+// the secret exists.
+func (a Action) looks() bool { return slices.Contains(reading, a) }
