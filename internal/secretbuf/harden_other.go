@@ -1,0 +1,6 @@
+//go:build !linux
+
+package secretbuf
+
+// Harden does nothing on this system.
+func Harden() error { return nil }
