@@ -28,8 +28,12 @@ const (
 // MaxPrincipal is the length of a principal's name, in characters.
 const MaxPrincipal = 128
 
-// System is the principal of our own work. Nobody else may be called so.
-const System = "system"
+// Principals of the deployment in the logs of tenants. Nobody else may be
+// called so.
+const (
+	System = "system" // our own work
+	Local  = "local"  // whoever uses the store from within the process
+)
 
 const (
 	accessKeyPrefix       = "FSKA"
@@ -107,7 +111,7 @@ func isDigits(s string) bool {
 }
 
 // CheckPrincipal checks the name of a person or a service: 1 to MaxPrincipal
-// of A-Z a-z 0-9 . _ @ : / -. System is reserved.
+// of A-Z a-z 0-9 . _ @ : / -, and neither System nor Local.
 func CheckPrincipal(s string) error {
 	const field = "principal"
 	if len(s) < 1 || len(s) > MaxPrincipal {
@@ -118,8 +122,8 @@ func CheckPrincipal(s string) error {
 			return secret.Invalid(field, "only A-Z, a-z, 0-9 and . _ @ : / - are allowed")
 		}
 	}
-	if s == System {
-		return secret.Invalid(field, "\"system\" is reserved")
+	if s == System || s == Local {
+		return secret.Invalid(field, "\"system\" and \"local\" are reserved")
 	}
 	return nil
 }
