@@ -35,6 +35,9 @@ func WipeCipher(x any) bool {
 	// pointer-shaped type is the pointer itself. Reading it this way, not by
 	// reflect.ValueOf, lets the cipher stay on its caller's stack.
 	p := (*[2]unsafe.Pointer)(unsafe.Pointer(&x))[1]
+	if p == nil {
+		return false
+	}
 	Wipe(unsafe.Slice((*byte)(p), size))
 	return true
 }
