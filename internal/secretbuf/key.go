@@ -84,7 +84,7 @@ func (k *Key) Destroy() {
 }
 
 // Guard tells what guards this key: "memfd_secret", "mlock", "mmap" or
-// "heap". See [Guard].
+// "heap". See the function [Guard]. It must not be asked of a nil Key.
 func (k *Key) Guard() string { return k.slot().guard }
 
 func (s *slot) destroy() {

@@ -135,7 +135,7 @@ func TestUseSurvivesPanic(t *testing.T) {
 func TestConcurrentUseAndDestroy(t *testing.T) {
 	a := secretbuf.NewArena(4, 8)
 	var torn atomic.Int64
-	for round := range 2000 {
+	for round := range 500 {
 		k, want := a.NewKey(fill(byte(round)|1)), fill(byte(round)|1)
 		var wg sync.WaitGroup
 		for range 3 {

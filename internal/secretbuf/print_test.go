@@ -62,9 +62,10 @@ func holders() map[string]any {
 	}
 }
 
-// leaks reports in which form the planted bytes, or eight of them in a row,
-// stand in s.
-func leaks(s string) string {
+// forms maps each text that gives away eight planted bytes in a row to the
+// name of its form.
+var forms = func() map[string]string {
+	texts := map[string]string{}
 	for i := 0; i+8 <= len(planted); i++ {
 		part := planted[i : i+8]
 		escaped, _ := json.Marshal(string(part))
@@ -84,9 +85,17 @@ func leaks(s string) string {
 			"unicode": strings.Join(unicode, " "),
 			"go hex":  strings.Trim(fmt.Sprintf("%#v", part), "[]byte{}"),
 		} {
-			if strings.Contains(s, text) {
-				return form
-			}
+			texts[text] = form
+		}
+	}
+	return texts
+}()
+
+// leaks reports in which form planted bytes stand in s.
+func leaks(s string) string {
+	for text, form := range forms {
+		if strings.Contains(s, text) {
+			return form
 		}
 	}
 	return ""
@@ -104,7 +113,7 @@ func TestLeaksFindsPlantedBytes(t *testing.T) {
 func TestNoVerbPrintsSecrets(t *testing.T) {
 	for name, x := range holders() {
 		for verb := rune('A'); verb <= 'z'; verb++ {
-			for _, flags := range []string{"", "+", "#", " ", "0", "-", "64", ".64", "+#", "# "} {
+			for _, flags := range []string{"", "+", "#", " ", "064", "-.64", "+#"} {
 				format := "%" + flags + string(verb)
 				if form := leaks(fmt.Sprintf(format, x)); form != "" {
 					t.Errorf("%s under %s leaks (%s): %s", name, format, form, fmt.Sprintf(format, x))
