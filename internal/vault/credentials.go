@@ -1,0 +1,337 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"fastness/internal/audit"
+	"fastness/internal/identity"
+	"fastness/internal/policy"
+	"fastness/internal/secret"
+	"fastness/internal/secretbuf"
+	"fastness/internal/store"
+)
+
+// Credentials is a caller's handle to the credentials of one tenant, or of
+// the deployment's operators.
+type Credentials struct {
+	vault *Vault
+	// authorize decides whether the caller may manage them, and returns whose
+	// they are: the zero id is the operators'.
+	authorize func(r store.Reader) (secret.TenantID, error)
+	entry     func(audit.Action) audit.Entry
+	scope     string // names the list in cursors
+}
+
+// Credentials is the handle to the tenant's credentials. It works on a
+// suspended tenant for operators only.
+func (s *Session) Credentials() *Credentials {
+	return &Credentials{
+		vault: s.vault,
+		authorize: func(r store.Reader) (secret.TenantID, error) {
+			t, err := s.row(r)
+			if err != nil {
+				return secret.TenantID{}, err
+			}
+			if t.State == store.Suspended && !s.caller.subject.Operator {
+				return t.ID, secret.ErrSuspended
+			}
+			return t.ID, s.allowTenant(policy.ManageTokens)
+		},
+		entry: func(a audit.Action) audit.Entry { return s.entry(a, "") },
+		scope: "tokens\x00" + string(s.tenant),
+	}
+}
+
+// Credentials is the handle to the operators' credentials.
+func (o *Operator) Credentials() *Credentials {
+	return &Credentials{
+		vault:     o.vault,
+		authorize: func(store.Reader) (secret.TenantID, error) { return secret.TenantID{}, o.allow(policy.ManageTokens) },
+		entry:     func(a audit.Action) audit.Entry { return o.caller.entry(o.vault, a) },
+		scope:     "operators",
+	}
+}
+
+// TokenSpec says what token to make.
+type TokenSpec struct {
+	Principal   string
+	Grants      []policy.Grant // of a tenant's principal; an operator has none
+	Service     string
+	Environment secret.Environment
+	TTL         time.Duration // 0 never expires
+}
+
+// NewToken is a token, which is told only here. The receiver releases it.
+type NewToken struct {
+	ID        string
+	Principal string
+	Token     *secretbuf.Buffer
+	Expires   time.Time // zero: never
+}
+
+// TokenInfo is what is told of a credential.
+type TokenInfo struct {
+	ID          string
+	Kind        store.CredentialKind
+	Principal   string
+	Grants      []policy.Grant
+	Service     string
+	Environment secret.Environment
+	Created     time.Time
+	Expires     time.Time
+	Revoked     time.Time
+	LastUsed    time.Time // a day
+}
+
+func (t TokenSpec) validate(operator bool) error {
+	if err := identity.CheckPrincipal(t.Principal); err != nil {
+		return err
+	}
+	if t.Service != "" {
+		if err := secret.CheckService("service", t.Service); err != nil {
+			return err
+		}
+	}
+	if _, err := secret.ParseEnvironment(string(t.Environment)); err != nil {
+		return err
+	}
+	if t.TTL != 0 && (t.TTL < identity.MinExpiry || t.TTL > identity.MaxExpiry) {
+		return secret.Limited("expiresIn", "1 minute to 3650 days")
+	}
+	if operator {
+		if len(t.Grants) > 0 {
+			return secret.Invalid("grants", "an operator has none")
+		}
+		return nil
+	}
+	if len(t.Grants) == 0 {
+		return secret.Invalid("grants", "at least one grant")
+	}
+	return policy.ValidateGrants(t.Grants)
+}
+
+// Create makes a token.
+func (c *Credentials) Create(ctx context.Context, spec TokenSpec) (*NewToken, error) {
+	token, hash := identity.NewToken()
+	cred := &store.Credential{
+		ID: identity.NewTokenID(), Kind: store.Token, Principal: spec.Principal, Hash: hash,
+		Grants: spec.Grants, Service: spec.Service, Environment: spec.Environment, Created: c.vault.now(),
+	}
+	if spec.TTL != 0 {
+		cred.Expires = cred.Created.Add(spec.TTL)
+	}
+	err := c.vault.change(ctx, c.entry(audit.TokenCreate), func(tx store.Tx, e *audit.Entry) error {
+		var err error
+		if cred.Tenant, err = c.authorize(tx); err != nil {
+			return err
+		}
+		if err := spec.validate(cred.Tenant.IsZero()); err != nil {
+			return err
+		}
+		if err := c.makeRoom(tx, cred.Tenant); err != nil {
+			return err
+		}
+		e.Detail = "token " + cred.ID
+		return tx.EditCredentials().Create(cred)
+	})
+	if err != nil {
+		token.Release()
+		return nil, err
+	}
+	return &NewToken{ID: cred.ID, Principal: cred.Principal, Token: token, Expires: cred.Expires}, nil
+}
+
+// keepDead is how long a credential that has ended is still listed.
+const keepDead = 30 * 24 * time.Hour
+
+// makeRoom drops credentials that ended long ago, and refuses one too many.
+func (c *Credentials) makeRoom(tx store.Tx, t secret.TenantID) error {
+	creds, err := tx.Credentials().List(t, "", secret.MaxTokens+1)
+	if err != nil {
+		return err
+	}
+	before := c.vault.now().Add(-keepDead)
+	kept := 0
+	for _, cred := range creds {
+		if endedBefore(cred.Revoked, before) || endedBefore(cred.Expires, before) {
+			if err := tx.EditCredentials().Delete(cred.ID); err != nil {
+				return err
+			}
+			continue
+		}
+		kept++
+	}
+	if kept >= secret.MaxTokens {
+		return secret.Limited("tokens", fmt.Sprintf("at most %d credentials a tenant", secret.MaxTokens))
+	}
+	return nil
+}
+
+func endedBefore(end, t time.Time) bool { return !end.IsZero() && end.Before(t) }
+
+// List tells the credentials by id, revoked ones too.
+func (c *Credentials) List(ctx context.Context, limit int, cursor string) (Page[TokenInfo], error) {
+	page := Page[TokenInfo]{Items: []TokenInfo{}}
+	limit, err := pageSize(limit)
+	if err != nil {
+		return page, c.vault.conclude(ctx, c.entry(audit.TokenList), err)
+	}
+	after, err := c.vault.parseCursor(c.scope, cursor)
+	if err != nil {
+		return page, c.vault.conclude(ctx, c.entry(audit.TokenList), err)
+	}
+	err = c.vault.store.View(ctx, func(r store.Reader) error {
+		t, err := c.authorize(r)
+		if err != nil {
+			return err
+		}
+		rows, err := r.Credentials().List(t, after, limit+1)
+		if err != nil {
+			return err
+		}
+		page = Page[TokenInfo]{Items: []TokenInfo{}}
+		if len(rows) > limit {
+			rows = rows[:limit]
+			page.Next = c.vault.cursor(c.scope, rows[limit-1].ID)
+		}
+		for _, row := range rows {
+			page.Items = append(page.Items, tokenInfo(row))
+		}
+		return nil
+	})
+	return page, c.vault.conclude(ctx, c.entry(audit.TokenList), err)
+}
+
+func tokenInfo(c *store.Credential) TokenInfo {
+	return TokenInfo{
+		ID: c.ID, Kind: c.Kind, Principal: c.Principal, Grants: c.Grants, Service: c.Service,
+		Environment: c.Environment, Created: c.Created, Expires: c.Expires, Revoked: c.Revoked, LastUsed: dayTime(c.LastUsed),
+	}
+}
+
+// Revoke ends a credential: the next request that brings it is refused.
+// Revoking it again does nothing.
+func (c *Credentials) Revoke(ctx context.Context, id string) error {
+	return c.vault.change(ctx, c.entry(audit.TokenRevoke), func(tx store.Tx, e *audit.Entry) error {
+		t, err := c.authorize(tx)
+		if err != nil {
+			return err
+		}
+		cred, _, err := tx.Credentials().ByID(id)
+		if errors.Is(err, store.ErrAbsent) || err == nil && cred.Tenant != t {
+			return secret.ErrNotFound
+		}
+		if err != nil {
+			return err
+		}
+		e.Detail = "credential " + cred.ID
+		if !cred.Revoked.IsZero() {
+			return nil
+		}
+		cred.Revoked = c.vault.now()
+		return tx.EditCredentials().Update(cred)
+	})
+}
+
+// InitToken makes the deployment's first operator token; ErrExists while there
+// is a live one.
+func (o *Operator) InitToken(ctx context.Context) (*NewToken, error) {
+	live := false
+	err := o.vault.store.View(ctx, func(r store.Reader) error {
+		creds, err := r.Credentials().List(secret.TenantID{}, "", secret.MaxTokens)
+		for _, c := range creds {
+			live = live || usable(c, nil, o.vault.now())
+		}
+		return err
+	})
+	if err == nil && live {
+		err = &secret.Error{Code: secret.ErrExists.Code, Detail: "the deployment has an operator already"}
+	}
+	if err != nil {
+		return nil, o.vault.conclude(ctx, o.caller.entry(o.vault, audit.TokenCreate), err)
+	}
+	return o.Credentials().Create(ctx, TokenSpec{Principal: "operator"})
+}
+
+// devPrincipal is the operator of a development server.
+const devPrincipal = "dev-operator"
+
+// DevTenant prepares a development server: the tenant, created on the first
+// call and found again with its administrator's access key on later ones, and
+// a new operator token in the place of the tenant's; the last one is revoked.
+func (o *Operator) DevTenant(ctx context.Context, name secret.TenantName) (*NewTenant, error) {
+	made, err := o.CreateTenant(ctx, name, "")
+	switch {
+	case errors.Is(err, secret.ErrExists):
+		made, err = o.openAdministrator(ctx, name)
+	case err == nil:
+		made.Token.Release()
+	}
+	if err != nil {
+		return nil, err
+	}
+	token, err := o.renewDevToken(ctx)
+	if err != nil {
+		made.SecretAccessKey.Release()
+		return nil, err
+	}
+	made.Token = token.Token
+	return made, nil
+}
+
+// openAdministrator opens the access key that a tenant was made with.
+func (o *Operator) openAdministrator(ctx context.Context, name secret.TenantName) (*NewTenant, error) {
+	made := &NewTenant{Name: name, Region: o.vault.region}
+	err := o.vault.store.View(ctx, func(r store.Reader) error {
+		t, err := tenantByName(r, name)
+		if err != nil {
+			return err
+		}
+		made.Account = t.Account
+		creds, err := r.Credentials().List(t.ID, "", secret.MaxTokens)
+		if err != nil {
+			return err
+		}
+		for _, c := range creds {
+			if c.Kind != store.AccessKey || !usable(c, t, o.vault.now()) {
+				continue
+			}
+			key, err := o.vault.key(r, t.ID, c.Key)
+			if err != nil {
+				return err
+			}
+			defer key.release()
+			made.AccessKeyID = c.ID
+			made.SecretAccessKey, err = key.kek.OpenAccessKey(t.ID, c.ID, c.Sealed)
+			return err
+		}
+		return secret.ErrNotFound
+	})
+	return made, o.vault.answer(err)
+}
+
+func (o *Operator) renewDevToken(ctx context.Context) (*NewToken, error) {
+	var old []string
+	err := o.vault.store.View(ctx, func(r store.Reader) error {
+		creds, err := r.Credentials().List(secret.TenantID{}, "", secret.MaxTokens)
+		old = nil
+		for _, c := range creds {
+			if c.Principal == devPrincipal && c.Revoked.IsZero() {
+				old = append(old, c.ID)
+			}
+		}
+		return err
+	})
+	for _, id := range old {
+		if err == nil {
+			err = o.Credentials().Revoke(ctx, id)
+		}
+	}
+	if err != nil {
+		return nil, o.vault.answer(err)
+	}
+	return o.Credentials().Create(ctx, TokenSpec{Principal: devPrincipal})
+}

@@ -1,0 +1,276 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"fastness/internal/audit"
+	"fastness/internal/secret"
+	"fastness/internal/store"
+)
+
+const (
+	// sequencePeriod bounds the window in which an entry is durable but has no
+	// place in the tree yet.
+	sequencePeriod = time.Second
+	// checkpointPeriod is how often a tree that has grown gets a checkpoint.
+	checkpointPeriod = 10 * time.Second
+	// sequenceChunk is about how many entries one transaction gives a place:
+	// tens of milliseconds of the writer's time.
+	sequenceChunk = 10_000
+	// leaseTTL is how long the log's lease outlives a node that died: short
+	// enough that another takes over within ten seconds.
+	leaseTTL = 5 * time.Second
+	// journalLease protects sequencing and signing from a second node.
+	journalLease = "journal"
+)
+
+// journal gives entries their place in the log and signs checkpoints.
+type journal struct {
+	node   string // who holds the lease
+	anchor Anchor
+
+	mu       sync.Mutex // held while sequencing or signing: one at a time
+	keys     logKeys    // guarded by mu
+	anchored int64      // size of the last checkpoint that is safe outside; guarded by mu
+
+	grown chan struct{} // closed and replaced whenever the tree has grown; guarded by waitMu
+	wait  sync.Mutex    // guards grown, briefly
+}
+
+// growth returns a channel that is closed when the tree next grows.
+func (j *journal) growth() <-chan struct{} {
+	j.wait.Lock()
+	defer j.wait.Unlock()
+	return j.grown
+}
+
+func (j *journal) announce() {
+	j.wait.Lock()
+	defer j.wait.Unlock()
+	close(j.grown)
+	j.grown = make(chan struct{})
+}
+
+func (j *journal) destroy() { j.keys.destroy() }
+
+// runJournal sequences every second and signs every ten, until ctx ends.
+func (v *Vault) runJournal(ctx context.Context) {
+	tick := time.NewTicker(sequencePeriod)
+	defer tick.Stop()
+	last := v.now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		err := v.sequence(ctx)
+		if err == nil && v.now().Sub(last) >= checkpointPeriod {
+			last = v.now()
+			_, err = v.checkpoint(ctx)
+		}
+		if err != nil && ctx.Err() == nil && !errors.Is(err, store.ErrFenced) {
+			v.log.ErrorContext(ctx, "keeping the audit log", "error", err)
+		}
+	}
+}
+
+// sequence gives every entry committed before the call its place.
+func (v *Vault) sequence(ctx context.Context) error {
+	v.journal.mu.Lock()
+	defer v.journal.mu.Unlock()
+	return v.sequenceLocked(ctx)
+}
+
+func (v *Vault) sequenceLocked(ctx context.Context) error {
+	for grew := false; ; grew = true {
+		n, err := v.sequenceChunk(ctx)
+		if err != nil {
+			return fmt.Errorf("sequencing: %w", err)
+		}
+		if n == 0 {
+			if grew {
+				v.journal.announce()
+			}
+			return nil
+		}
+	}
+}
+
+// sequenceChunk plans a round from a snapshot, beside the writer, and commits
+// it if the tree and the lease are still ours. It returns how many entries got
+// their place.
+func (v *Vault) sequenceChunk(ctx context.Context) (int, error) {
+	var placed *store.Placed
+	n := 0
+	err := v.store.View(ctx, func(r store.Reader) error {
+		placed, n = nil, 0
+		pending, err := r.Log().Pending(sequenceChunk)
+		if err != nil || len(pending) == 0 {
+			return err
+		}
+		placed, n, err = plan(r.Log(), pending)
+		return err
+	})
+	if err != nil || n == 0 {
+		return 0, err
+	}
+	return n, v.store.Update(ctx, func(tx store.Tx) error {
+		if err := v.holdLease(tx); err != nil {
+			return err
+		}
+		return tx.EditLog().Place(placed)
+	})
+}
+
+// holdLease takes or renews the journal's lease in the transaction that it
+// protects: whoever lost it cannot commit.
+func (v *Vault) holdLease(tx store.Tx) error {
+	_, err := tx.Leases().Acquire(journalLease, v.journal.node, v.now(), leaseTTL)
+	return err
+}
+
+// plan computes the round for the pending batches.
+func plan(r store.LogReader, pending []store.PendingBatch) (*store.Placed, int, error) {
+	batches := make([][]audit.Record, len(pending))
+	n := 0
+	for i, b := range pending {
+		batches[i] = b.Records
+		n += len(b.Records)
+	}
+	old, err := r.State()
+	if err != nil {
+		return nil, 0, err
+	}
+	heads, err := r.Heads(audit.Tenants(batches))
+	if err != nil {
+		return nil, 0, err
+	}
+	p, err := audit.Sequence(tlog.Tree{N: old.Size, Hash: old.Root}, r, heads, batches)
+	if err != nil {
+		return nil, 0, err
+	}
+	placed := &store.Placed{
+		Old: old, New: store.TreeState{Size: p.Tree.N, Root: p.Tree.Hash},
+		Heads: p.Heads, Runs: p.Runs, Tiles: p.Tiles,
+	}
+	for i, b := range pending {
+		placed.Batches = append(placed.Batches, store.PlacedBatch{Node: b.Node, Batch: b.Batch, First: p.First[i], Places: p.Places[i]})
+	}
+	return placed, n, nil
+}
+
+// checkpoint sequences, stores size and root of the tree, then signs them,
+// and returns the newest signed checkpoint. A tree that has not grown keeps
+// the one it has; an empty tree has none, and gets its first entry here.
+func (v *Vault) checkpoint(ctx context.Context) (*store.Checkpoint, error) {
+	v.journal.mu.Lock()
+	defer v.journal.mu.Unlock()
+	return v.checkpointLocked(ctx)
+}
+
+func (v *Vault) checkpointLocked(ctx context.Context) (*store.Checkpoint, error) {
+	if err := v.sequenceLocked(ctx); err != nil {
+		return nil, err
+	}
+	if err := v.addCheckpoint(ctx); err != nil {
+		return nil, fmt.Errorf("storing a checkpoint: %w", err)
+	}
+	if err := v.signLocked(ctx); err != nil {
+		return nil, fmt.Errorf("signing a checkpoint: %w", err)
+	}
+	c, err := v.latest(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return c, v.anchorLocked(ctx, c)
+}
+
+// addCheckpoint commits size and root before anything is signed, so that two
+// checkpoints of one size can never differ.
+func (v *Vault) addCheckpoint(ctx context.Context) error {
+	return v.store.Update(ctx, func(tx store.Tx) error {
+		if err := v.holdLease(tx); err != nil {
+			return err
+		}
+		tree, err := tx.Log().State()
+		if err != nil || tree.Size == 0 {
+			return err
+		}
+		switch newest, err := tx.Log().Checkpoint(-1); {
+		case err == nil && newest.Size == tree.Size:
+			return nil
+		case err != nil && !errors.Is(err, store.ErrAbsent):
+			return err
+		}
+		err = tx.EditLog().AddCheckpoint(store.Checkpoint{Size: tree.Size, Root: tree.Root, Created: v.now()})
+		if errors.Is(err, store.ErrTaken) {
+			return nil // stored before, and not signed yet
+		}
+		return err
+	})
+}
+
+// signLocked signs every stored checkpoint that has no signature: the newest,
+// and those that a crash left behind.
+func (v *Vault) signLocked(ctx context.Context) error {
+	var unsigned []store.Checkpoint
+	err := v.store.View(ctx, func(r store.Reader) error {
+		var err error
+		unsigned, err = r.Log().Unsigned()
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, c := range unsigned {
+		note, err := v.journal.keys.sign(c)
+		if err != nil {
+			return err
+		}
+		err = v.store.Update(ctx, func(tx store.Tx) error {
+			if err := v.holdLease(tx); err != nil {
+				return err
+			}
+			return tx.EditLog().SignCheckpoint(c.Size, note)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// latest returns the newest signed checkpoint.
+func (v *Vault) latest(ctx context.Context) (*store.Checkpoint, error) {
+	var c *store.Checkpoint
+	err := v.store.View(ctx, func(r store.Reader) error {
+		var err error
+		c, err = r.Log().Checkpoint(-1)
+		if errors.Is(err, store.ErrAbsent) {
+			return secret.ErrNotFound
+		}
+		return err
+	})
+	return c, err
+}
+
+// anchorLocked sends a checkpoint outside. What could not be sent is logged,
+// and the next checkpoint tried: the anchor must not stop the log.
+func (v *Vault) anchorLocked(ctx context.Context, c *store.Checkpoint) error {
+	if v.journal.anchor == nil || c.Size <= v.journal.anchored {
+		return nil
+	}
+	if err := v.journal.anchor.Publish(ctx, c.Note); err != nil {
+		v.log.ErrorContext(ctx, "sending a checkpoint to the anchor", "size", c.Size, "error", err)
+		return nil
+	}
+	v.journal.anchored = c.Size
+	return nil
+}

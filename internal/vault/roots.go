@@ -1,0 +1,343 @@
+package vault
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+
+	"fastness/internal/audit"
+	"fastness/internal/envelope"
+	"fastness/internal/policy"
+	"fastness/internal/secret"
+	"fastness/internal/secretbuf"
+	"fastness/internal/store"
+)
+
+// The deployment's own rows.
+const (
+	metaDeployment = "deployment" // 16 random bytes: the salt of the root key
+	metaRoots      = "roots"      // check values of the root keys in use
+)
+
+// roots are the root keys of the deployment. While the root key changes there
+// are two, and a blob says which one wraps it.
+type roots struct {
+	current  *envelope.Root // wraps what is new
+	previous *envelope.Root // nil unless configured
+	id       [16]byte       // the deployment's
+}
+
+func (r *roots) destroy() {
+	r.current.Destroy()
+	if r.previous != nil {
+		r.previous.Destroy()
+	}
+}
+
+// checkSize is a root key's id and its check value.
+const checkSize = 8 + 32
+
+// checkOf is what proves a root key right: its id and its key check value.
+func checkOf(r *envelope.Root) []byte {
+	id, check := r.ID(), r.CheckValue()
+	return append(id[:], check[:]...)
+}
+
+// ErrWrongRootKey refuses a root key that is not the store's.
+var ErrWrongRootKey = errors.New("SECRETS_MASTER_KEY is not the key that this store was made with; nothing was changed")
+
+// ErrRootKeyChanging refuses to run with one of two root keys while the root
+// key changes.
+var ErrRootKeyChanging = errors.New("the root key of this store is being changed: give the new key in SECRETS_MASTER_KEY and the old one in SECRETS_MASTER_KEY_PREVIOUS until `fastness key rotate --root` has finished")
+
+// openRoots derives the root keys and proves them against the store before
+// anything is written. A fresh store is bound to the key it is opened with.
+func (v *Vault) openRoots(ctx context.Context, master, previous *secretbuf.Buffer) error {
+	var stored []byte
+	fresh := false
+	err := v.store.View(ctx, func(r store.Reader) error {
+		id, err := r.Meta(metaDeployment)
+		if fresh = errors.Is(err, store.ErrAbsent); fresh {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		copy(v.roots.id[:], id)
+		stored, err = r.Meta(metaRoots)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("reading the deployment's id: %w", err)
+	}
+	if fresh {
+		rand.Read(v.roots.id[:])
+	}
+	if err := v.deriveRoots(master, previous); err != nil {
+		return err
+	}
+	if fresh {
+		err = v.createDeployment(ctx)
+	} else {
+		err = v.proveRoots(stored)
+	}
+	if err != nil {
+		v.roots.destroy()
+	}
+	return err
+}
+
+func (v *Vault) deriveRoots(master, previous *secretbuf.Buffer) (err error) {
+	if v.roots.current, err = envelope.NewRoot(master, v.roots.id); err != nil {
+		return err
+	}
+	if previous == nil {
+		return nil
+	}
+	if v.roots.previous, err = envelope.NewRoot(previous, v.roots.id); err != nil {
+		v.roots.current.Destroy()
+	}
+	return err
+}
+
+func (v *Vault) createDeployment(ctx context.Context) error {
+	return v.store.Update(ctx, func(tx store.Tx) error {
+		if err := tx.SetMeta(metaDeployment, nil, v.roots.id[:]); err != nil {
+			return fmt.Errorf("preparing a fresh store: %w", err)
+		}
+		return tx.SetMeta(metaRoots, nil, checkOf(v.roots.current))
+	})
+}
+
+// proveRoots compares the given keys with the stored check values: the root
+// key in use, and behind it, while it changes, the one that takes its place.
+func (v *Vault) proveRoots(stored []byte) error {
+	if len(stored) != checkSize && len(stored) != 2*checkSize {
+		return fmt.Errorf("key check value of %d bytes", len(stored))
+	}
+	inUse, next := stored[:checkSize], stored[checkSize:]
+	is := func(r *envelope.Root, check []byte) bool {
+		return r != nil && subtle.ConstantTimeCompare(checkOf(r), check) == 1
+	}
+	switch cur, prev := v.roots.current, v.roots.previous; {
+	case len(next) > 0 && is(cur, next) && is(prev, inUse):
+		return nil
+	case len(next) > 0 && (is(cur, next) || is(cur, inUse)):
+		return ErrRootKeyChanging
+	case is(cur, inUse):
+		return nil
+	case is(prev, inUse):
+		return nil // the change may begin
+	}
+	return ErrWrongRootKey
+}
+
+// of returns the root key that wraps a blob.
+func (r *roots) of(blob []byte) (*envelope.Root, error) {
+	id, err := envelope.RootOf(blob)
+	switch {
+	case err != nil:
+		return nil, secret.ErrDecryption.With(err)
+	case id == r.current.ID():
+		return r.current, nil
+	case r.previous != nil && id == r.previous.ID():
+		return r.previous, nil
+	}
+	return nil, secret.ErrDecryption.With(fmt.Errorf("wrapped by an unknown root key %x", id))
+}
+
+// unwrap opens a tenant's key.
+func (r *roots) unwrap(t secret.TenantID, row *store.TenantKey) (*envelope.KEK, error) {
+	root, err := r.of(row.KEK)
+	if err != nil {
+		return nil, err
+	}
+	key, err := root.UnwrapKEK(t, row.Number, row.KEK)
+	if err != nil {
+		return nil, err
+	}
+	kek := &envelope.KEK{Number: row.Number, Key: key, KEMPublic: row.KEMPublic}
+	if row.KEMSeed == nil {
+		return kek, nil
+	}
+	if root, err = r.of(row.KEMSeed); err == nil {
+		kek.KEMSeed, err = root.UnwrapKEMSeed(t, row.Number, row.KEMSeed)
+	}
+	if err != nil {
+		kek.Destroy()
+		return nil, err
+	}
+	return kek, nil
+}
+
+// wrap makes the row of a key. Until a change of the root key has begun, new
+// keys are wrapped by the one in use even if the next is given already.
+func (v *Vault) wrap(r store.Reader, t secret.TenantID, k *envelope.KEK) (*store.TenantKey, error) {
+	root, err := v.wrappingRoot(r)
+	if err != nil {
+		return nil, err
+	}
+	row := &store.TenantKey{Number: k.Number, KEMPublic: k.KEMPublic, Created: v.now()}
+	if row.KEK, err = root.WrapKEK(t, k.Number, k.Key); err != nil {
+		return nil, err
+	}
+	if k.KEMSeed != nil {
+		row.KEMSeed, err = root.WrapKEMSeed(t, k.Number, k.KEMSeed)
+	}
+	return row, err
+}
+
+func (v *Vault) wrappingRoot(r store.Reader) (*envelope.Root, error) {
+	if v.roots.previous == nil {
+		return v.roots.current, nil
+	}
+	stored, err := r.Meta(metaRoots)
+	if err != nil {
+		return nil, err
+	}
+	if len(stored) == checkSize && subtle.ConstantTimeCompare(stored, checkOf(v.roots.previous)) == 1 {
+		return v.roots.previous, nil
+	}
+	return v.roots.current, nil
+}
+
+// addKEM gives a tenant's key the KEM key pair that hybrid-quantum needs, if
+// it has none yet.
+func (v *Vault) addKEM(ctx context.Context, t secret.TenantID, number uint32) error {
+	err := v.store.Update(ctx, func(tx store.Tx) error {
+		row, err := tx.Tenants().Key(t, number)
+		if err != nil {
+			return stale(err)
+		}
+		if row.KEMPublic != nil {
+			return nil
+		}
+		kek, err := v.roots.unwrap(t, row)
+		if err != nil {
+			return err
+		}
+		defer kek.Destroy()
+		if err := kek.AddKEM(); err != nil {
+			return err
+		}
+		next, err := v.wrap(tx, t, kek)
+		if err != nil {
+			return err
+		}
+		next.Created = row.Created
+		return tx.EditTenants().PutKey(t, next)
+	})
+	v.keys.forget(t)
+	return v.answer(err)
+}
+
+// rewrapChunk is how many keys or versions one transaction re-wraps: a few
+// milliseconds of the writer's time.
+const rewrapChunk = 200
+
+// RotateRoot re-wraps every tenant key, and the log's signing seeds, from the
+// old root key to the new one, online. Killed and called again it goes on
+// where it was. It returns how many keys it re-wrapped and reports progress.
+func (o *Operator) RotateRoot(ctx context.Context, progress func(done int64)) (int64, error) {
+	v, e := o.vault, o.caller.entry(o.vault, audit.KeyRotate)
+	if err := o.allow(policy.ManageKeys); err != nil {
+		return 0, v.conclude(ctx, e, err)
+	}
+	if err := v.beginRootChange(ctx); err != nil {
+		return 0, v.conclude(ctx, e, err)
+	}
+	var done int64
+	var at store.OwnedKey
+	for {
+		n, more, err := v.rewrapKeys(ctx, &at)
+		done += n
+		if err != nil {
+			return done, v.conclude(ctx, e, err)
+		}
+		if progress != nil {
+			progress(done)
+		}
+		if !more {
+			break
+		}
+	}
+	if err := v.rewrapSeeds(ctx); err != nil {
+		return done, v.conclude(ctx, e, err)
+	}
+	e.Detail = fmt.Sprintf("root key %x -> %x, %d keys", v.roots.previous.ID(), v.roots.current.ID(), done)
+	err := v.change(ctx, e, func(tx store.Tx, _ *audit.Entry) error {
+		return tx.SetMeta(metaRoots, existing(tx, metaRoots), checkOf(v.roots.current))
+	})
+	return done, err
+}
+
+// beginRootChange notes the new root key beside the old one, so that from here
+// on the store opens only with both.
+func (v *Vault) beginRootChange(ctx context.Context) error {
+	if v.roots.previous == nil {
+		return secret.Invalid("SECRETS_MASTER_KEY_PREVIOUS", "the server must run with the new key in SECRETS_MASTER_KEY and the old one here")
+	}
+	return v.answer(v.store.Update(ctx, func(tx store.Tx) error {
+		stored, err := tx.Meta(metaRoots)
+		if err != nil {
+			return err
+		}
+		old, next := checkOf(v.roots.previous), checkOf(v.roots.current)
+		switch {
+		case len(stored) == 2*checkSize:
+			return nil // begun before; Open has proved both
+		case subtle.ConstantTimeCompare(stored, next) == 1:
+			return secret.Conflict("the root key in SECRETS_MASTER_KEY is in use already")
+		}
+		return tx.SetMeta(metaRoots, stored, append(old, next...))
+	}))
+}
+
+// rewrapKeys re-wraps the next chunk of tenant keys behind at.
+func (v *Vault) rewrapKeys(ctx context.Context, at *store.OwnedKey) (n int64, more bool, err error) {
+	var last *store.OwnedKey
+	err = v.store.Update(ctx, func(tx store.Tx) error {
+		n, last = 0, nil
+		rows, err := tx.Tenants().AllKeys(at.Tenant, at.Number, rewrapChunk)
+		if err != nil {
+			return err
+		}
+		for _, row := range rows {
+			changed, err := v.rewrapKey(tx, row)
+			if err != nil {
+				return fmt.Errorf("re-wrapping key %d of tenant %s: %w", row.Number, row.Tenant, err)
+			}
+			last = row
+			n += changed
+		}
+		more = len(rows) == rewrapChunk
+		return nil
+	})
+	if err == nil && last != nil {
+		*at = *last
+	}
+	return n, more, v.answer(err)
+}
+
+func (v *Vault) rewrapKey(tx store.Tx, row *store.OwnedKey) (int64, error) {
+	id, err := envelope.RootOf(row.KEK)
+	if err != nil {
+		return 0, err
+	}
+	if id == v.roots.current.ID() {
+		return 0, nil
+	}
+	kek, err := v.roots.unwrap(row.Tenant, &row.TenantKey)
+	if err != nil {
+		return 0, err
+	}
+	defer kek.Destroy()
+	next, err := v.wrap(tx, row.Tenant, kek)
+	if err != nil {
+		return 0, err
+	}
+	next.Created = row.Created
+	return 1, tx.EditTenants().PutKey(row.Tenant, next)
+}

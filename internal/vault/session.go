@@ -1,0 +1,219 @@
+package vault
+
+import (
+	"context"
+	"errors"
+
+	"fastness/internal/audit"
+	"fastness/internal/policy"
+	"fastness/internal/secret"
+	"fastness/internal/store"
+)
+
+// Session is one caller's handle to one tenant: the only way to its data.
+type Session struct {
+	vault  *Vault
+	caller *Caller
+	tenant secret.TenantName
+}
+
+// Session binds a caller to a tenant. The empty name is the caller's own. A
+// caller that names a tenant which is not there, or not its own, gets a
+// session in which nothing is found: the two cannot be told apart.
+func (v *Vault) Session(c *Caller, tenant secret.TenantName) *Session {
+	if tenant == "" {
+		tenant = c.tenant
+	}
+	return &Session{vault: v, caller: c, tenant: tenant}
+}
+
+// own reports whether the caller may know of the session's tenant at all.
+func (s *Session) own() bool { return s.caller.subject.Operator || s.caller.tenant == s.tenant }
+
+// errHidden marks a secret.ErrNotFound that stands for "not yours", so that
+// the audit log can say what the answer must not.
+var errHidden = errors.New("hidden from the caller")
+
+// row reads the tenant's row. A tenant that is not the caller's is looked up
+// like any other, so that time tells nothing.
+func (s *Session) row(r store.Reader) (*store.Tenant, error) {
+	t, err := r.Tenants().ByName(s.tenant)
+	switch {
+	case err != nil && !errors.Is(err, store.ErrAbsent):
+		return nil, err
+	case !s.own():
+		return nil, secret.ErrNotFound.With(errHidden)
+	case err != nil || t.State == store.Erased:
+		return nil, secret.ErrNotFound.With(errNoTenant)
+	}
+	return t, nil
+}
+
+// errNoTenant marks a secret.ErrNotFound for a tenant that is not there: the
+// entry then belongs to the deployment, so that no log begins before its tenant.
+var errNoTenant = errors.New("there is no such tenant")
+
+// active reads the tenant's row and refuses a suspended tenant.
+func (s *Session) active(r store.Reader) (*store.Tenant, error) {
+	t, err := s.row(r)
+	if err == nil && t.State == store.Suspended {
+		return nil, secret.ErrSuspended
+	}
+	return t, err
+}
+
+// allow decides whether the caller may do a to the secret.
+func (s *Session) allow(a policy.Action, name secret.Name, p secret.AccessPolicy) error {
+	return refusal(policy.Decide(s.caller.subject, a, name, p, s.vault.now()))
+}
+
+// allowTenant decides whether the caller may do a to the tenant.
+func (s *Session) allowTenant(a policy.Action) error {
+	return refusal(s.caller.subject.Tenantwide(a))
+}
+
+func refusal(e policy.Effect) error {
+	switch e {
+	case policy.Allow:
+		return nil
+	case policy.Hide:
+		return secret.ErrNotFound.With(errHidden)
+	case policy.NeedMFA:
+		return secret.ErrMFARequired
+	}
+	return secret.ErrAccessDenied
+}
+
+// entry begins the audit entry of an action. It belongs to the caller's
+// tenant; an operator's to the tenant it works on.
+func (s *Session) entry(a audit.Action, name secret.Name) audit.Entry {
+	e := s.caller.entry(s.vault, a)
+	e.SecretName = string(name)
+	if s.caller.subject.Operator {
+		e.TenantID = s.tenant
+	}
+	return e
+}
+
+// entry begins an audit entry in the log of the caller's tenant.
+func (c *Caller) entry(v *Vault, a audit.Action) audit.Entry {
+	return audit.Entry{
+		Timestamp: v.now(), Action: a, TenantID: c.tenant, UserID: c.principal,
+		IPAddress: c.origin.Address, UserAgent: c.origin.UserAgent, CorrelationID: c.origin.CorrelationID,
+	}
+}
+
+// append makes one entry durable.
+func (v *Vault) append(ctx context.Context, e audit.Entry) error {
+	record, err := audit.NewRecord(e)
+	if err != nil {
+		return err
+	}
+	return v.store.Record(ctx, record)
+}
+
+// conclude records how an action that changed nothing ended, and returns its
+// error; or secret.ErrUnavailable if the record could not be written.
+func (v *Vault) conclude(ctx context.Context, e audit.Entry, err error) error {
+	err = v.answer(err)
+	finish(&e, err)
+	if rerr := v.append(ctx, e); rerr != nil {
+		return secret.ErrUnavailable.With(errors.Join(rerr, err))
+	}
+	return err
+}
+
+// finish completes an entry with how its action ended.
+func finish(e *audit.Entry, err error) {
+	e.Result, e.Error = result(err)
+	if errors.Is(err, errNoTenant) {
+		e.TenantID = ""
+	}
+}
+
+// Refused records that a request was refused before the session's methods were
+// reached, say because its body was not valid, and returns err; or
+// secret.ErrUnavailable if the record could not be written.
+func (s *Session) Refused(ctx context.Context, a audit.Action, name secret.Name, err error) error {
+	return s.vault.conclude(ctx, s.entry(a, name), err)
+}
+
+// errRetry ends a transaction that found another state than it was prepared
+// for. Nothing is recorded; the caller prepares again.
+var errRetry = errors.New("state changed meanwhile")
+
+// maxAttempts bounds how often a write is prepared anew.
+const maxAttempts = 8
+
+// change runs f in a transaction, with the entry that f may add to. An error
+// of f rolls back what f wrote; the entry is recorded either way.
+func (v *Vault) change(ctx context.Context, e audit.Entry, f func(tx store.Tx, e *audit.Entry) error) error {
+	return v.answer(v.store.Update(ctx, func(tx store.Tx) error {
+		entry := e // f may run again
+		err := f(tx, &entry)
+		if errors.Is(err, errRetry) {
+			return err
+		}
+		err = v.answer(err)
+		finish(&entry, err)
+		record, rerr := audit.NewRecord(entry)
+		if rerr != nil {
+			return rerr
+		}
+		tx.Audit(record)
+		return err
+	}))
+}
+
+// edit is change for a tenant that must be active.
+func (s *Session) edit(ctx context.Context, a audit.Action, name secret.Name,
+	f func(tx store.Tx, t *store.Tenant, e *audit.Entry) error) error {
+	for range maxAttempts {
+		err := s.vault.change(ctx, s.entry(a, name), func(tx store.Tx, e *audit.Entry) error {
+			t, err := s.active(tx)
+			if err != nil {
+				return err
+			}
+			return f(tx, t, e)
+		})
+		if !errors.Is(err, errRetry) {
+			return err
+		}
+	}
+	return s.vault.conclude(ctx, s.entry(a, name), errBusy)
+}
+
+// errBusy is a write that always met another one.
+var errBusy = &secret.Error{Code: secret.ErrConflict.Code, Detail: "the secret is changing too fast; try again"}
+
+// look runs f over a snapshot and records the action.
+func (s *Session) look(ctx context.Context, a audit.Action, name secret.Name,
+	f func(r store.Reader, t *store.Tenant) error) error {
+	err := s.vault.store.View(ctx, func(r store.Reader) error {
+		t, err := s.active(r)
+		if err != nil {
+			return err
+		}
+		return f(r, t)
+	})
+	return s.vault.conclude(ctx, s.entry(a, name), err)
+}
+
+// load reads a secret that the caller must be allowed to do a to. The same
+// look-up is made whether or not the caller may know of it.
+func (s *Session) load(r store.Reader, t *store.Tenant, a policy.Action, name secret.Name) (*store.Secret, error) {
+	sec, err := r.Secrets(t.ID).Secret(name)
+	if errors.Is(err, store.ErrAbsent) {
+		if err := s.allow(a, name, secret.AccessPolicy{}); err != nil {
+			return nil, err
+		}
+		return nil, secret.ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := s.allow(a, name, sec.Metadata.AccessPolicy); err != nil {
+		return nil, err
+	}
+	return sec, nil
+}

@@ -1,0 +1,185 @@
+package vault
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"fastness/internal/audit"
+	"fastness/internal/secret"
+	"fastness/internal/store"
+)
+
+// walkChunk is how many places a walker looks up at a time.
+const walkChunk = 256
+
+// walker reads placed entries in order, oldest or newest first: one tenant's
+// by sequence number, or the whole deployment's by leaf index. That number is
+// the position. It lives within one snapshot.
+type walker struct {
+	log    store.LogReader
+	tenant secret.TenantName
+	newest bool
+	at     int64 // position of the next entry
+	first  int64 // the lowest position there is
+	last   int64 // the highest; below first if there is no entry
+
+	queue  []place // found, not read yet
+	batch  store.PlacedBatch
+	places []audit.Place // of batch
+	record audit.Record  // stored form of the last entry read
+}
+
+type place struct{ position, index int64 }
+
+// last is the highest position in this part of the log; before the first one
+// if there is none.
+func (a *Audit) last(r store.LogReader) (int64, error) {
+	if a.tenant == "" {
+		tree, err := r.State()
+		return tree.Size - 1, err
+	}
+	heads, err := r.Heads([]secret.TenantName{a.tenant})
+	return int64(heads[a.tenant].Seq), err
+}
+
+// walk begins at a position, inclusive; below zero at the beginning.
+func (a *Audit) walk(r store.LogReader, newest bool, at int64) (*walker, error) {
+	w := &walker{log: r, tenant: a.tenant, newest: newest}
+	if a.tenant != "" {
+		w.first = 1
+	}
+	var err error
+	if w.last, err = a.last(r); err != nil {
+		return nil, err
+	}
+	switch {
+	case at >= 0:
+		w.at = max(at, w.first)
+	case newest:
+		w.at = w.last
+	default:
+		w.at = w.first
+	}
+	return w, nil
+}
+
+// done reports whether no entry is left.
+func (w *walker) done() bool {
+	return w.newest && w.at < w.first || !w.newest && w.at > w.last
+}
+
+// next returns the next entry; ok is false at the end.
+func (w *walker) next() (e audit.Entry, ok bool, err error) {
+	if w.done() {
+		return e, false, nil
+	}
+	if len(w.queue) == 0 {
+		if w.queue, err = w.fill(); err != nil {
+			return e, false, err
+		}
+	}
+	p := w.queue[0]
+	if p.position != w.at {
+		return e, false, fmt.Errorf("%w: no place for entry %d", errBrokenLog, w.at)
+	}
+	w.queue = w.queue[1:]
+	if w.newest {
+		w.at--
+	} else {
+		w.at++
+	}
+	e, err = w.read(p.index)
+	return e, err == nil, err
+}
+
+// errBrokenLog is a log whose rows contradict each other.
+var errBrokenLog = errors.New("audit log is not whole")
+
+// fill looks up the places of the next chunk.
+func (w *walker) fill() ([]place, error) {
+	from, to := w.at, min(w.at+walkChunk-1, w.last)
+	if w.newest {
+		from, to = max(w.at-walkChunk+1, w.first), w.at
+	}
+	places, err := w.find(from, to)
+	if err != nil {
+		return nil, err
+	}
+	if len(places) == 0 {
+		return nil, fmt.Errorf("%w: no places for entries %d to %d", errBrokenLog, from, to)
+	}
+	if w.newest {
+		slices.Reverse(places)
+	}
+	return places, nil
+}
+
+// find returns the leaf indices of the positions from to to, inclusive.
+func (w *walker) find(from, to int64) ([]place, error) {
+	var places []place
+	if w.tenant == "" {
+		for i := from; i <= to; i++ {
+			places = append(places, place{i, i})
+		}
+		return places, nil
+	}
+	for at := from; at <= to; {
+		runs, err := w.log.Runs(w.tenant, uint64(at), walkChunk)
+		if err != nil || len(runs) == 0 {
+			return places, err
+		}
+		for _, run := range runs {
+			indices, err := audit.DecodeIndices(run.Indices)
+			if err != nil {
+				return nil, err
+			}
+			for i, index := range indices {
+				if seq := int64(run.First) + int64(i); seq >= at && seq <= to {
+					places = append(places, place{seq, index})
+				}
+			}
+			at = int64(run.First) + int64(run.Count)
+		}
+	}
+	return places, nil
+}
+
+// read returns the entry with this leaf index.
+func (w *walker) read(index int64) (audit.Entry, error) {
+	p, err := w.seek(index)
+	if err != nil {
+		return audit.Entry{}, err
+	}
+	e, err := w.record.Entry()
+	e.Index, e.Seq = index, p.Seq
+	return e, err
+}
+
+// seek makes the record with this leaf index the current one.
+func (w *walker) seek(index int64) (audit.Place, error) {
+	if i := index - w.batch.First; w.batch.Records == nil || i < 0 || i >= int64(len(w.batch.Records)) {
+		if err := w.load(index); err != nil {
+			return audit.Place{}, err
+		}
+	}
+	i := index - w.batch.First
+	if i < 0 || i >= int64(len(w.batch.Records)) || i >= int64(len(w.places)) {
+		return audit.Place{}, fmt.Errorf("%w: entry %d is not in its batch", errBrokenLog, index)
+	}
+	w.record = w.batch.Records[i]
+	return w.places[i], nil
+}
+
+func (w *walker) load(index int64) error {
+	batches, err := w.log.Batches(index, index+1)
+	if err != nil {
+		return err
+	}
+	if len(batches) != 1 {
+		return fmt.Errorf("%w: %d batches hold entry %d", errBrokenLog, len(batches), index)
+	}
+	w.batch = batches[0]
+	w.places, err = audit.DecodePlaces(w.batch.Places, w.batch.First, len(w.batch.Records))
+	return err
+}
