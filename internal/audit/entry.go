@@ -110,7 +110,7 @@ type Entry struct {
 
 	Count    int64  // of like events that this entry stands for; 0 if it stands for itself
 	Nonce    string // of the caller of an export
-	TreeSize int64  // size of the checkpoint that was handed out; 0 if none was
+	TreeSize int64  // size of the checkpoint that was handed out, or that an export is to continue; 0 if none
 	Detail   string // what happened, in our own words, naming no person; may have several lines
 	Redacted bool   // the personal part was deleted
 }
