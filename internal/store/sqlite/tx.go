@@ -1,0 +1,99 @@
+package sqlite
+
+import (
+	"fastness/internal/audit"
+	"fastness/internal/secret"
+	"fastness/internal/store"
+)
+
+// tx is one operation within a group's transaction. Its savepoint is made by
+// its first write: many operations only look and leave a record.
+type tx struct {
+	reader
+	saved   bool
+	records []audit.Record
+}
+
+// write returns a statement that changes rows.
+func (t *tx) write(name string) *stmt {
+	s := t.query(name)
+	if s.err != nil || t.saved {
+		return s
+	}
+	if err := t.conn.run("savepoint"); err != nil {
+		return &stmt{err: err}
+	}
+	t.saved = true
+	return s
+}
+
+// change runs a statement that is to change a row; ErrAbsent if it did not.
+func change(s *stmt) error {
+	n, err := s.run()
+	if err == nil && n == 0 {
+		err = store.ErrAbsent
+	}
+	return err
+}
+
+// swap runs a statement that changes a row if it is as the caller knows it. If
+// nothing was changed, present tells ErrStale from ErrAbsent.
+func swap(s *stmt, present func() *stmt) error {
+	n, err := s.run()
+	if err != nil || n > 0 {
+		return err
+	}
+	there, err := present().exists()
+	switch {
+	case err != nil:
+		return err
+	case there:
+		return store.ErrStale
+	}
+	return store.ErrAbsent
+}
+
+// Audit implements store.Tx.
+func (t *tx) Audit(r audit.Record) { t.records = append(t.records, r) }
+
+// SetMeta implements store.Tx.
+func (t *tx) SetMeta(key string, old, value []byte) error {
+	var s *stmt
+	switch {
+	case old == nil && value == nil:
+		_, err := t.Meta(key)
+		if err == nil {
+			return store.ErrStale
+		}
+		if err == store.ErrAbsent {
+			return nil
+		}
+		return err
+	case old == nil:
+		s = t.write("meta_insert").text(1, key).blob(2, value)
+	case value == nil:
+		s = t.write("meta_delete").text(1, key).blob(2, old)
+	default:
+		s = t.write("meta_update").text(1, key).blob(2, value).blob(3, old)
+	}
+	n, err := s.run()
+	if err == nil && n == 0 {
+		err = store.ErrStale
+	}
+	return err
+}
+
+// EditTenants implements store.Tx.
+func (t *tx) EditTenants() store.TenantWriter { return tenantWriter{t} }
+
+// EditSecrets implements store.Tx.
+func (t *tx) EditSecrets(id secret.TenantID) store.SecretWriter { return secretWriter{t, id} }
+
+// EditCredentials implements store.Tx.
+func (t *tx) EditCredentials() store.CredentialWriter { return credentialWriter{t} }
+
+// EditLog implements store.Tx.
+func (t *tx) EditLog() store.LogWriter { return logWriter{t} }
+
+// Leases implements store.Tx.
+func (t *tx) Leases() store.Leases { return leases{t} }
