@@ -103,7 +103,7 @@ func CheckService(field, s string) error {
 	if n := utf8.RuneCountInString(s); n < 1 || n > 128 {
 		return Limited(field, "1 to 128 characters")
 	}
-	return CheckText(field, s)
+	return CheckLine(field, s)
 }
 
 // Metadata is what a secret carries besides its versions.
@@ -189,7 +189,7 @@ func checkTag(key, value string, limit int) error {
 	if utf8.RuneCountInString(value) > limit {
 		return Limited("tags", fmt.Sprintf("values of at most %d characters", limit))
 	}
-	if err := CheckText("tags", key); err != nil {
+	if err := CheckLine("tags", key); err != nil {
 		return err
 	}
 	return CheckText("tags", value)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -178,23 +179,37 @@ func ParseLabel(s string) (Label, error) {
 	case "pending":
 		return Pending, nil
 	}
-	if len(s) < 1 || len(s) > MaxLabel {
+	if n := utf8.RuneCountInString(s); n < 1 || n > MaxLabel {
 		return "", Limited("stage", fmt.Sprintf("1 to %d characters", MaxLabel))
 	}
-	if err := CheckText("stage", s); err != nil {
+	if err := CheckLine("stage", s); err != nil {
 		return "", err
 	}
 	return Label(s), nil
 }
 
-// CheckText refuses text that is not valid UTF-8 or holds control characters.
+// CheckText refuses text that is not valid UTF-8 or holds control characters,
+// those of Latin-1 included: a terminal may act on them. Line feeds and tabs
+// are allowed.
 func CheckText(field, s string) error {
+	return check(field, s, "no control characters", func(r rune) bool {
+		return r == '\n' || r == '\t' || !unicode.IsControl(r)
+	})
+}
+
+// CheckLine is CheckText for text that is a name of something: every character
+// must be printable, and the only space is ' '.
+func CheckLine(field, s string) error {
+	return check(field, s, "only printable characters are allowed", unicode.IsPrint)
+}
+
+func check(field, s, rule string, allowed func(rune) bool) error {
 	if !utf8.ValidString(s) {
 		return Invalid(field, "valid UTF-8")
 	}
 	for _, r := range s {
-		if r < ' ' && r != '\n' && r != '\t' || r == 0x7f {
-			return Invalid(field, "no control characters")
+		if !allowed(r) {
+			return Invalid(field, rule)
 		}
 	}
 	return nil
