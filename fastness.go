@@ -1,0 +1,223 @@
+// Package fastness is a secrets manager for many tenants, to run inside a
+// program: the same manager that the fastness server serves, over the embedded
+// store.
+//
+// Open a Vault on a folder, make tenants with its Operator handle, and work
+// with a tenant's secrets through a Session. Values travel in a Value, which
+// prints as "[secret]" and is wiped by Release; they are never Go strings.
+// Every access is durable in a tamper-evident audit log when the call that
+// made it returns.
+//
+// The names here are the library's promise; what lies under internal is not.
+package fastness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"fastness/internal/audit"
+	"fastness/internal/policy"
+	"fastness/internal/rootkey"
+	"fastness/internal/schedule"
+	"fastness/internal/secret"
+	"fastness/internal/secretbuf"
+	"fastness/internal/store"
+	"fastness/internal/store/sqlite"
+	"fastness/internal/vault"
+)
+
+// The manager and its handles.
+type (
+	// Vault is an open secrets manager. Safe for concurrent use; Close it.
+	Vault = vault.Vault
+	// Caller is an authenticated principal, or the program itself (Vault.Local).
+	Caller = vault.Caller
+	// Origin is where a request came from, for its audit entry.
+	Origin = vault.Origin
+	// Session is one caller's handle to one tenant's secrets.
+	Session = vault.Session
+	// Operator is a caller's handle to the deployment: its tenants and keys.
+	Operator = vault.Operator
+	// Audit is a caller's handle to the audit log.
+	Audit = vault.Audit
+	// Credentials is a caller's handle to tokens and access keys.
+	Credentials = vault.Credentials
+	// Anchor is a place outside to which every checkpoint is sent.
+	Anchor = vault.Anchor
+)
+
+// What goes in and what comes back.
+type (
+	// Value holds a secret value in memory that Release wipes.
+	Value = secretbuf.Buffer
+	// Put is a new version of a secret.
+	Put = vault.Put
+	// Written tells what a write made.
+	Written = vault.Written
+	// Reading is an opened version; release its Value.
+	Reading = vault.Reading
+	// Selector picks a version; the zero value picks AWSCURRENT.
+	Selector = store.Selector
+	// ListQuery asks for secrets.
+	ListQuery = vault.ListQuery
+	// Move puts a staging label on a version.
+	Move = vault.Move
+	// Patch changes some of a secret's metadata.
+	Patch = secret.Patch
+	// Info is a secret's metadata.
+	Info = secret.Info
+	// VersionInfo is a version's metadata.
+	VersionInfo = secret.VersionInfo
+	// AccessPolicy says which services and environments may use a secret.
+	AccessPolicy = secret.AccessPolicy
+	// TenantInfo is what is told of a tenant.
+	TenantInfo = vault.TenantInfo
+	// NewTenant is a tenant with its administrator's credentials; release it.
+	NewTenant = vault.NewTenant
+	// TokenSpec says what token to make.
+	TokenSpec = vault.TokenSpec
+	// NewToken is a token, told only once; release its Token.
+	NewToken = vault.NewToken
+	// TokenInfo is what is told of a credential.
+	TokenInfo = vault.TokenInfo
+	// Grant gives a role over name patterns.
+	Grant = policy.Grant
+	// AuditQuery asks for audit entries.
+	AuditQuery = vault.AuditQuery
+	// AuditFilter selects audit entries.
+	AuditFilter = audit.Filter
+	// AuditEntry is a line of the audit log.
+	AuditEntry = audit.Entry
+	// ExportOptions say what an audit export shows besides the entries.
+	ExportOptions = vault.ExportOptions
+	// RedactQuery says whose personal part of the audit log is deleted.
+	RedactQuery = vault.RedactQuery
+)
+
+// Page is a part of a list; Next is where the next one begins.
+type Page[T any] = vault.Page[T]
+
+// The vocabulary.
+type (
+	// TenantName is a tenant's name: 1 to 63 of a-z, 0-9 and '-'.
+	TenantName = secret.TenantName
+	// Name is a secret's name.
+	Name = secret.Name
+	// Version numbers a secret's versions from 1.
+	Version = secret.Version
+	// VersionID is a UUID, or the request token a version was written under.
+	VersionID = secret.VersionID
+	// Label is a staging label.
+	Label = secret.Label
+	// Algorithm says how data keys are sealed.
+	Algorithm = secret.Algorithm
+	// Kind tells text from binary values.
+	Kind = secret.Kind
+	// Environment is where a service runs.
+	Environment = secret.Environment
+	// Interval is a rotation interval.
+	Interval = schedule.Interval
+	// Error is an error of the business, with a stable Code.
+	Error = secret.Error
+)
+
+// Algorithms, kinds of value, staging labels and roles.
+const (
+	AES256GCM     = secret.AES256GCM
+	HybridQuantum = secret.HybridQuantum
+
+	Text   = secret.Text
+	Binary = secret.Binary
+
+	Current  = secret.Current
+	Previous = secret.Previous
+	Pending  = secret.Pending
+
+	Admin   = policy.Admin
+	Writer  = policy.Writer
+	Reader  = policy.Reader
+	Auditor = policy.Auditor
+)
+
+// The states that callers branch on, with errors.Is.
+var (
+	ErrNotFound        = secret.ErrNotFound
+	ErrUnauthenticated = secret.ErrUnauthenticated
+	ErrAccessDenied    = secret.ErrAccessDenied
+	ErrMFARequired     = secret.ErrMFARequired
+	ErrInvalid         = secret.ErrInvalid
+	ErrLimit           = secret.ErrLimit
+	ErrExists          = secret.ErrExists
+	ErrConflict        = secret.ErrConflict
+	ErrDeleted         = secret.ErrDeleted
+	ErrSuspended       = secret.ErrSuspended
+	ErrDecryption      = secret.ErrDecryption
+	ErrNoGenerator     = secret.ErrNoGenerator
+	ErrUnavailable     = secret.ErrUnavailable
+	ErrInternal        = secret.ErrInternal
+)
+
+// NewValue copies b into a Value and wipes b.
+func NewValue(b []byte) *Value { return secretbuf.Take(b) }
+
+// Config says how a Vault is opened.
+type Config struct {
+	// Dir is the folder of the embedded store; it is made if it is not there.
+	Dir string
+	// MasterKey is the root key's material, at least 64 characters. Open
+	// borrows it; release it afterwards.
+	MasterKey *Value
+	// PreviousMasterKey is the old material while the root key changes.
+	PreviousMasterKey *Value
+	// Region appears in ARNs; default us-east-1.
+	Region string
+	// Logger receives what only the operator may know; default slog.Default.
+	Logger *slog.Logger
+	// Now is the clock; default time.Now.
+	Now func() time.Time
+	// Anchor receives every checkpoint of the audit log; nil for none.
+	Anchor Anchor
+	// KeyCache bounds how many unwrapped tenant keys are kept; default 4,096.
+	KeyCache int
+	// NoBackground leaves out the work that a Vault does by itself, for a
+	// program that opens it for one action.
+	NoBackground bool
+}
+
+// embeddedNode holds the leases of an embedded store, which only one process
+// can have open.
+const embeddedNode = "embedded"
+
+// Open opens the store in c.Dir, or makes it, and proves the root key right
+// before anything is changed.
+func Open(ctx context.Context, c Config) (*Vault, error) {
+	if c.Dir == "" {
+		return nil, errors.New("opening vault: Config.Dir is empty")
+	}
+	if c.MasterKey == nil {
+		return nil, errors.New("opening vault: Config.MasterKey is nil")
+	}
+	for _, key := range []*Value{c.MasterKey, c.PreviousMasterKey} {
+		if key == nil {
+			continue
+		}
+		if err := rootkey.Check(key.Bytes()); err != nil {
+			return nil, err
+		}
+	}
+	s, err := sqlite.Open(ctx, sqlite.Config{Dir: c.Dir, Logger: c.Logger})
+	if err != nil {
+		return nil, fmt.Errorf("opening vault: %w", err)
+	}
+	v, err := vault.Open(ctx, vault.Config{
+		Store: s, Master: c.MasterKey, PreviousMaster: c.PreviousMasterKey, Region: c.Region, Now: c.Now,
+		Logger: c.Logger, Anchor: c.Anchor, KeyCache: c.KeyCache, Node: embeddedNode, NoBackground: c.NoBackground,
+	})
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return v, nil
+}
