@@ -1,0 +1,116 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"fastness/internal/vault"
+)
+
+// statsTimeout bounds one scrape's look at the store.
+const statsTimeout = 3 * time.Second
+
+// metrics counts requests. Its labels are route patterns, methods and error
+// codes, all from tables of ours: never a tenant, a name or a path.
+type metrics struct {
+	registry *prometheus.Registry
+	requests *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
+}
+
+func newMetrics(v *vault.Vault) *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "fastness_http_requests_total",
+			Help: "Requests by route, method and result: ok, or the code of the error.",
+		}, []string{"route", "method", "result"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "fastness_http_request_seconds",
+			Help: "Time to answer, by route.",
+			// From a read that waits for one sync to the limit of a request.
+			Buckets: []float64{.0005, .001, .002, .005, .01, .02, .05, .1, .25, 1, 2.5, 10},
+		}, []string{"route"}),
+	}
+	m.registry.MustRegister(m.requests, m.seconds,
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		&vaultCollector{vault: v})
+	return m
+}
+
+// route returns the counter of one route. Its series for success are looked up
+// once, here, so that a request does not hash labels.
+func (m *metrics) route(method, route string) func(code string, took time.Duration) {
+	ok := m.requests.WithLabelValues(route, method, "ok")
+	seconds := m.seconds.WithLabelValues(route)
+	return func(code string, took time.Duration) {
+		if code == "" {
+			ok.Inc()
+		} else {
+			m.requests.WithLabelValues(route, method, code).Inc()
+		}
+		seconds.Observe(took.Seconds())
+	}
+}
+
+func (m *metrics) handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry})
+}
+
+// vaultCollector reads the vault's figures when somebody asks for them.
+type vaultCollector struct{ vault *vault.Vault }
+
+// The vault's figures.
+var (
+	dataBytes = describe("store_data_bytes", "Size of the store's files or tables.")
+	logBytes  = describe("store_wal_bytes", "Size of the store's write-ahead log.")
+	commits   = describe("store_group_commits_total", "Durable commits, each shared by one or more operations.")
+	grouped   = describe("store_grouped_operations_total", "Operations and audit records that shared those commits.")
+	entries   = describe("audit_entries", "Entries that have a place in the audit log's tree.")
+	tenants   = describe("tenants", "Tenants that exist.")
+	keys      = describe("tenant_keys_in_memory", "Tenant keys that are unwrapped in guarded memory.")
+	statsUp   = describe("store_up", "1 if the store answered for this scrape.")
+)
+
+func describe(name, help string) *prometheus.Desc {
+	return prometheus.NewDesc("fastness_"+name, help, nil, nil)
+}
+
+// Describe lists the figures.
+func (c *vaultCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{dataBytes, logBytes, commits, grouped, entries, tenants, keys, statsUp} {
+		ch <- d
+	}
+}
+
+// Collect asks the vault. A store that does not answer is a figure, not an
+// error: the other metrics are wanted most just then.
+func (c *vaultCollector) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), statsTimeout)
+	defer cancel()
+	s, err := c.vault.Stats(ctx)
+	if err != nil {
+		ch <- prometheus.MustNewConstMetric(statsUp, prometheus.GaugeValue, 0)
+		return
+	}
+	gauge := func(d *prometheus.Desc, v float64) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v)
+	}
+	counter := func(d *prometheus.Desc, v uint64) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v))
+	}
+	gauge(statsUp, 1)
+	gauge(dataBytes, float64(s.Store.DataBytes))
+	gauge(logBytes, float64(s.Store.LogBytes))
+	counter(commits, s.Store.GroupCommits)
+	counter(grouped, s.Store.GroupedOps)
+	gauge(entries, float64(s.TreeSize))
+	gauge(tenants, float64(s.Tenants))
+	gauge(keys, float64(s.Keys))
+}
