@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"encoding/json"
 	"fmt"
 	"reflect"
 	"strconv"
@@ -12,8 +13,10 @@ import (
 )
 
 var (
-	bufferType = reflect.TypeFor[*secretbuf.Buffer]()
-	timeType   = reflect.TypeFor[time.Time]()
+	bufferType    = reflect.TypeFor[*secretbuf.Buffer]()
+	timeType      = reflect.TypeFor[time.Time]()
+	bytesType     = reflect.TypeFor[[]byte]()
+	unmarshalType = reflect.TypeFor[json.Unmarshaler]()
 )
 
 // Decode reads a request's body into the struct that dst points at. Fields of
@@ -83,11 +86,13 @@ func (d *decoder) value(v reflect.Value) error {
 	if d.lenient && d.peek() == 'n' {
 		return d.skip()
 	}
-	switch v.Type() {
-	case bufferType:
+	switch t := v.Type(); {
+	case t == bufferType:
 		return d.buffer(v)
-	case timeType:
+	case t == timeType:
 		return d.time(v)
+	case t == bytesType || reflect.PointerTo(t).Implements(unmarshalType):
+		return d.foreign(v)
 	}
 	switch v.Kind() {
 	case reflect.Pointer:
@@ -107,7 +112,21 @@ func (d *decoder) value(v reflect.Value) error {
 	case reflect.Int, reflect.Int64, reflect.Uint32, reflect.Uint64:
 		return d.integer(v)
 	}
-	panic("wire: no decoding for " + v.Type().String())
+	return d.foreign(v)
+}
+
+// foreign leaves a value of a type that is not ours, which the scanner has
+// checked, to encoding/json. No request has one.
+func (d *decoder) foreign(v reflect.Value) error {
+	d.peek()
+	start := d.at
+	if err := d.skip(); err != nil {
+		return err
+	}
+	if json.Unmarshal(d.scanner.text[start:d.at], v.Addr().Interface()) != nil {
+		return secret.Invalid(d.field(), "a value of another form is expected") // its error would quote the text
+	}
+	return nil
 }
 
 // object decodes an object into one or more structs.

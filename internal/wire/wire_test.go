@@ -230,6 +230,34 @@ func TestDecodeTypes(t *testing.T) {
 	}
 }
 
+// Replies of other packages have types of their own, hashes say.
+func TestDecodeForeignTypes(t *testing.T) {
+	type proof struct {
+		Bytes []byte          `json:"bytes"`
+		Raw   json.RawMessage `json:"raw"`
+		Ratio float64         `json:"ratio"`
+		Parts [2]int          `json:"parts"`
+	}
+	var got proof
+	if err := wire.DecodeReply(body(t, `{"bytes": "AP8=", "raw":{"a":[1]},"ratio":1.5,"parts":[1,2]}`), &got); err != nil {
+		t.Fatal(err)
+	}
+	want := proof{Bytes: []byte{0, 0xff}, Raw: json.RawMessage(`{"a":[1]}`), Ratio: 1.5, Parts: [2]int{1, 2}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	for text, want := range map[string]string{
+		`{"bytes":"Pl4nted!="}`: "bytes: a value of another form is expected",
+		`{"ratio":"Pl4nted!"}`:  "ratio: a value of another form is expected",
+		`{"raw":{"a":1,"a":2}}`: "body: no field may stand twice in an object; one does before byte 18",
+		`{"parts":["Pl4nted!",`: "body: valid JSON is expected; it ends too early",
+	} {
+		if err := wire.DecodeReply(body(t, text), &got); err == nil || err.Error() != want {
+			t.Errorf("%s: got %v, want %s", text, err, want)
+		}
+	}
+}
+
 func TestDecodeRequests(t *testing.T) {
 	create := wire.CreateRequest{}
 	value, _, err := wire.DecodeValue(body(t, `{"name":"n","requestToken":"t","value":"v","description":"d"}`), &create)
