@@ -1,178 +1,115 @@
-// Package rootkey tells where the root key's material comes from: the
-// environment, a file, and, for development, a file that it makes itself.
+// Package rootkey finds the master key from which a deployment's root key is
+// derived: in the environment or in a file. It decides what is fit to be one,
+// and takes care that no copy stays where it was found.
 //
-// Material is at least 64 characters of the operator's choosing, from which
-// package envelope derives the root key. It is read straight into a
-// secretbuf.Buffer, and what it leaves in the environment is overwritten.
+// While the root key is being changed there are two: the current one, which
+// wraps everything new, and the previous one, which still opens what was not
+// re-wrapped yet. Start with [FromEnv] and [FromFile].
 package rootkey
 
 import (
-	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
+	"unicode/utf8"
 
 	"fastness/internal/secretbuf"
 )
 
-// MinLength is the least number of characters of a root key's material.
+// The environment variables of FromEnv.
+const (
+	Variable         = "SECRETS_MASTER_KEY"
+	PreviousVariable = "SECRETS_MASTER_KEY_PREVIOUS"
+)
+
+// MinLength is the least number of characters of a master key.
 const MinLength = 64
 
-// maxLength bounds what is read from a file.
-const maxLength = 64 << 10
-
-// The variables that FromEnv reads.
-const (
-	Env         = "SECRETS_MASTER_KEY"
-	EnvPrevious = "SECRETS_MASTER_KEY_PREVIOUS"
-)
-
-// What is wrong with material.
-var (
-	// ErrMissing is an environment without the variable.
-	ErrMissing = errors.New(Env + " environment variable is required")
-	// ErrShort is material of fewer than MinLength characters.
-	ErrShort = fmt.Errorf("%s must be at least %d characters long", Env, MinLength)
-	// ErrRepeated is material that is one character over and over.
-	ErrRepeated = errors.New(Env + " must not be one repeated character")
-)
-
-// Keys is the material of the root key, and of the one before while it changes.
+// Keys are a deployment's master keys. Whoever gets them releases them.
 type Keys struct {
 	Current  *secretbuf.Buffer
 	Previous *secretbuf.Buffer // nil unless the root key is being changed
 }
 
-// Release wipes the material.
+// Release wipes both keys.
 func (k Keys) Release() {
 	k.Current.Release()
 	k.Previous.Release()
 }
 
-// FromEnv takes the material out of the environment: the variables are unset
-// and their memory is overwritten, whatever they held. It must not run while
-// another goroutine reads or changes the environment.
-func FromEnv() (Keys, error) {
-	defer secretbuf.WipeEnv(EnvPrevious)
-	defer secretbuf.WipeEnv(Env)
-	current, err := fromVariable(Env)
-	if err != nil {
-		return Keys{}, err
-	}
-	if current == nil {
-		return Keys{}, ErrMissing
-	}
-	previous, err := fromVariable(EnvPrevious)
-	if err != nil {
-		current.Release()
-		return Keys{}, fmt.Errorf("reading %s: %w", EnvPrevious, err)
-	}
-	return Keys{Current: current, Previous: previous}, nil
-}
+// What Check refuses. The texts go behind the name of the key's source.
+var (
+	ErrTooShort = fmt.Errorf("must be at least %d characters long", MinLength)
+	ErrRepeated = errors.New("must not be one character repeated")
+)
 
-// fromVariable returns nil for a variable that is not set, or empty.
-func fromVariable(name string) (*secretbuf.Buffer, error) {
-	value := os.Getenv(name)
-	if value == "" {
-		return nil, nil
-	}
-	b := secretbuf.New(len(value))
-	copy(b.Bytes(), value)
-	if err := Check(b.Bytes()); err != nil {
-		b.Release()
-		return nil, err
-	}
-	return b, nil
-}
+var errSame = errors.New("must not be the current master key again")
 
-// Check refuses material that is too short or one repeated character.
-func Check(material []byte) error {
-	if len(material) < MinLength {
-		return ErrShort
+// Check reports why master is unfit to be a master key: it has fewer than
+// MinLength characters, or is one character repeated. Anything else, such as
+// whether it is random, cannot be seen.
+func Check(master []byte) error {
+	if utf8.RuneCount(master) < MinLength {
+		return ErrTooShort
 	}
-	for _, c := range material[1:] {
-		if c != material[0] {
+	first, size := utf8.DecodeRune(master)
+	for rest := master[size:]; len(rest) > 0; rest = rest[size:] {
+		var r rune
+		if r, size = utf8.DecodeRune(rest); r != first {
+			return nil
+		}
+		// Bytes that are no UTF-8 all decode to one rune, but differ.
+		if r == utf8.RuneError && rest[0] != master[0] {
 			return nil
 		}
 	}
 	return ErrRepeated
 }
 
-// FromFile reads material from a file that nobody but its owner, and perhaps
-// its group, may read. One newline at its end does not count.
-func FromFile(path string) (*secretbuf.Buffer, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("reading root key: %w", err)
+// FromEnv takes the master key from SECRETS_MASTER_KEY and, if it is set and not
+// empty, the previous one from SECRETS_MASTER_KEY_PREVIOUS. Whatever comes of
+// it, both variables are removed, and their values overwritten, in this process:
+// it must be called once, before other goroutines read the environment.
+func FromEnv() (Keys, error) {
+	defer secretbuf.WipeEnv(Variable)
+	defer secretbuf.WipeEnv(PreviousVariable)
+	current := takeEnv(Variable)
+	if current == nil {
+		return Keys{}, errors.New(Variable + " environment variable is required")
 	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("reading root key: %w", err)
-	}
-	const othersOrWritable = 0o027
-	if mode := info.Mode().Perm(); mode&othersOrWritable != 0 {
-		return nil, fmt.Errorf("reading root key: %s has mode %04o; it must not be for others to read, nor for the group to write: chmod 600 %s", path, mode, path)
-	}
-	b, err := secretbuf.ReadAll(f, maxLength)
-	if err != nil {
-		return nil, fmt.Errorf("reading root key: %w", err)
-	}
-	defer b.Release()
-	material := b.Bytes()
-	if n := len(material); n > 0 && material[n-1] == '\n' {
-		material = material[:n-1]
-	}
-	if err := Check(material); err != nil {
-		return nil, fmt.Errorf("reading root key from %s: %w", path, err)
-	}
-	out := secretbuf.New(len(material))
-	copy(out.Bytes(), material)
-	return out, nil
+	return checked(Keys{current, takeEnv(PreviousVariable)}, Variable, PreviousVariable)
 }
 
-// FromOrMakeFile reads material from a file, or, if there is none, makes
-// random material and keeps it there, durably and with mode 0600. It is for
-// development: a root key beside the data protects nothing.
-func FromOrMakeFile(path string) (*secretbuf.Buffer, error) {
-	key, err := FromFile(path)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return key, err
+// takeEnv copies a variable's value into a buffer; nil if it is unset or empty.
+func takeEnv(name string) *secretbuf.Buffer {
+	// The string shares its bytes with the environment's copy, which WipeEnv
+	// overwrites; copying them out makes no other.
+	value := os.Getenv(name)
+	if value == "" {
+		return nil
 	}
-	raw := secretbuf.New(48)
-	defer raw.Release()
-	rand.Read(raw.Bytes())
-	key = secretbuf.New(base64.StdEncoding.EncodedLen(raw.Len()))
-	base64.StdEncoding.Encode(key.Bytes(), raw.Bytes())
-	if err := writeNew(path, key); err != nil {
-		key.Release()
-		return nil, fmt.Errorf("making root key: %w", err)
-	}
-	return key, nil
+	b := secretbuf.New(len(value))
+	copy(b.Bytes(), value)
+	return b
 }
 
-// writeNew makes a file that was not there, and is whole once it is.
-func writeNew(path string, key *secretbuf.Buffer) error {
-	tmp := path + ".new"
-	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+// checked returns k, or releases it and says which of the two is unfit.
+func checked(k Keys, current, previous string) (Keys, error) {
+	err := Check(k.Current.Bytes())
 	if err != nil {
-		return err
+		err = fmt.Errorf("%s %w", current, err)
+	} else if k.Previous != nil {
+		err = Check(k.Previous.Bytes())
+		if err == nil && secretbuf.Equal(k.Current, k.Previous) {
+			err = errSame
+		}
+		if err != nil {
+			err = fmt.Errorf("%s %w", previous, err)
+		}
 	}
-	_, err = key.WriteTo(f)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Link(tmp, path) // refuses a file that has come meanwhile
-	}
-	err = errors.Join(err, os.Remove(tmp))
 	if err != nil {
-		return err
+		k.Release()
+		return Keys{}, err
 	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return k, nil
 }
