@@ -36,11 +36,12 @@ func TestFromFile(t *testing.T) {
 		{"with a Windows line break", good + "\r\n", 0o600, good, ""},
 		{"two line breaks", good + "\n\n", 0o600, good + "\n", ""},
 		{"spaces count", " " + good, 0o600, " " + good, ""},
+		{"the group may read", good, 0o640, good, ""},
 		{"empty", "", 0o600, "", "must be at least 64 characters long"},
 		{"short", good[:63] + "\n", 0o600, "", "must be at least 64 characters long"},
-		{"repeated", strings.Repeat("x", 64) + "\n", 0o600, "", "must not be one character repeated"},
-		{"too long", strings.Repeat(good, 65), 0o600, "", "longer than the limit"},
-		{"group may read", good, 0o640, "", "mode 0640"},
+		{"repeated", strings.Repeat("x", 64) + "\n", 0o600, "", "must not be one repeated character"},
+		{"too long", strings.Repeat(good, 1025), 0o600, "", "longer than the limit"},
+		{"the group may write", good, 0o620, "", "mode 0620"},
 		{"others may read", good, 0o604, "", "mode 0604"},
 		{"others may write", good, 0o602, "", "mode 0602"},
 	} {
@@ -48,33 +49,16 @@ func TestFromFile(t *testing.T) {
 		write(t, path, c.text, c.mode)
 		k, err := rootkey.FromFile(path)
 		if c.wantErr == "" {
-			if err != nil || string(k.Current.Bytes()) != c.want || k.Previous != nil {
-				t.Errorf("%s: %q, %v", c.name, k.Current.Bytes(), err)
+			if err != nil || string(k.Bytes()) != c.want {
+				t.Errorf("%s: %q, %v", c.name, k.Bytes(), err)
 			}
 			continue
 		}
-		if err == nil || !strings.Contains(err.Error(), c.wantErr) || !strings.Contains(err.Error(), path) {
+		if err == nil || k != nil || !strings.Contains(err.Error(), c.wantErr) || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s: %v, want one that names the file and says %q", c.name, err, c.wantErr)
 		}
-		if err != nil && strings.Contains(err.Error(), good[:8]) {
-			t.Errorf("%s: the error quotes the key: %v", c.name, err)
-		}
-	}
-}
-
-func TestFromFileWithPrevious(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "key")
-	write(t, path, good, 0o600)
-	write(t, path+".previous", other+"\n", 0o600)
-	k, err := rootkey.FromFile(path)
-	if err != nil || string(k.Current.Bytes()) != good || string(k.Previous.Bytes()) != other {
-		t.Errorf("%v", err)
-	}
-	for text, mode := range map[string]fs.FileMode{other[:63]: 0o600, other: 0o644, good + "\n": 0o600} {
-		os.Remove(path + ".previous")
-		write(t, path+".previous", text, mode)
-		if k, err := rootkey.FromFile(path); err == nil || k.Current != nil || !strings.Contains(err.Error(), ".previous") {
-			t.Errorf("a bad previous key is taken: %v", err)
+		if err != nil && (strings.Contains(err.Error(), good[:8]) || strings.Contains(err.Error(), rootkey.Env)) {
+			t.Errorf("%s: the error quotes the key, or names the variable: %v", c.name, err)
 		}
 	}
 }
@@ -96,59 +80,58 @@ func TestFromFileRefusesOtherThings(t *testing.T) {
 	}
 }
 
-func TestCreateFile(t *testing.T) {
+func TestFromOrMakeFile(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "key")
-	made, err := rootkey.CreateFile(path)
+	made, err := rootkey.FromOrMakeFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := rootkey.Check(made.Current.Bytes()); err != nil || made.Previous != nil {
-		t.Errorf("the new key: %v", err)
+	if err := rootkey.Check(made.Bytes()); err != nil || made.Len() != 64 {
+		t.Errorf("the new key has %d characters: %v", made.Len(), err)
 	}
 	info, err := os.Stat(path)
 	if err != nil || info.Mode() != 0o600 {
 		t.Errorf("the file: %v, %v", info.Mode(), err)
 	}
-	read, err := rootkey.FromFile(path)
-	if err != nil || !bytes.Equal(read.Current.Bytes(), made.Current.Bytes()) {
-		t.Errorf("read again: %v", err)
-	}
-	if _, err := rootkey.CreateFile(path); !errors.Is(err, fs.ErrExist) {
-		t.Errorf("over an existing file: %v", err)
-	}
-	again, err := rootkey.FromFile(path)
-	if err != nil || !bytes.Equal(again.Current.Bytes(), made.Current.Bytes()) {
-		t.Errorf("the existing file changed: %v", err)
+	again, err := rootkey.FromOrMakeFile(path)
+	if err != nil || !bytes.Equal(again.Bytes(), made.Bytes()) {
+		t.Errorf("the second time: %v", err)
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
 		t.Errorf("the folder has %v, %v", entries, err)
 	}
-	if _, err := rootkey.CreateFile(filepath.Join(dir, "none", "key")); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := rootkey.FromOrMakeFile(filepath.Join(dir, "none", "key")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("in a missing folder: %v", err)
+	}
+	bad := filepath.Join(dir, "bad")
+	write(t, bad, "short", 0o600)
+	if _, err := rootkey.FromOrMakeFile(bad); !errors.Is(err, rootkey.ErrShort) {
+		t.Errorf("an unfit file: %v", err)
+	}
+	if text, err := os.ReadFile(bad); string(text) != "short" {
+		t.Errorf("an unfit file became %q, %v", text, err)
 	}
 }
 
-func TestOneOfManyCreatesTheFile(t *testing.T) {
+func TestAllWhoMakeAFileGetItsKey(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "key")
-	keys := make(chan []byte, 8)
+	keys := make([][]byte, 8)
 	var wg sync.WaitGroup
-	for range 8 {
+	for i := range keys {
 		wg.Go(func() {
-			if k, err := rootkey.CreateFile(path); err == nil {
-				keys <- k.Current.Bytes()
-			} else if !errors.Is(err, fs.ErrExist) {
+			k, err := rootkey.FromOrMakeFile(path)
+			if err != nil {
 				t.Error(err)
 			}
+			keys[i] = k.Bytes()
 		})
 	}
 	wg.Wait()
-	if len(keys) != 1 {
-		t.Fatalf("%d made a key", len(keys))
-	}
-	k, err := rootkey.FromFile(path)
-	if err != nil || !bytes.Equal(k.Current.Bytes(), <-keys) {
-		t.Errorf("the file holds another key: %v", err)
+	for _, k := range keys {
+		if !bytes.Equal(k, keys[0]) {
+			t.Fatal("two of them have different keys")
+		}
 	}
 }
 
@@ -166,8 +149,8 @@ func FuzzFromFile(f *testing.F) {
 			return
 		}
 		defer k.Release()
-		if rootkey.Check(k.Current.Bytes()) != nil || !bytes.HasPrefix(text, k.Current.Bytes()) || len(text)-k.Current.Len() > 2 {
-			t.Errorf("a file of %q gives %q", text, k.Current.Bytes())
+		if rootkey.Check(k.Bytes()) != nil || !bytes.HasPrefix(text, k.Bytes()) || len(text)-k.Len() > 2 {
+			t.Errorf("a file of %q gives %q", text, k.Bytes())
 		}
 	})
 }

@@ -1,115 +1,123 @@
-// Package rootkey finds the master key from which a deployment's root key is
-// derived: in the environment or in a file. It decides what is fit to be one,
-// and takes care that no copy stays where it was found.
+// Package rootkey tells where the root key's material comes from: the
+// environment, a file, and, for development, a file that it makes itself.
 //
-// While the root key is being changed there are two: the current one, which
-// wraps everything new, and the previous one, which still opens what was not
-// re-wrapped yet. Start with [FromEnv] and [FromFile].
+// Material is at least 64 characters of the operator's choosing, from which
+// package envelope derives the root key. It is read straight into a
+// secretbuf.Buffer, and what it leaves in the environment is overwritten.
 package rootkey
 
 import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"unicode/utf8"
 
 	"fastness/internal/secretbuf"
 )
 
-// The environment variables of FromEnv.
-const (
-	Variable         = "SECRETS_MASTER_KEY"
-	PreviousVariable = "SECRETS_MASTER_KEY_PREVIOUS"
-)
-
-// MinLength is the least number of characters of a master key.
+// MinLength is the least number of characters of a root key's material.
 const MinLength = 64
 
-// Keys are a deployment's master keys. Whoever gets them releases them.
+// The variables that FromEnv reads.
+const (
+	Env         = "SECRETS_MASTER_KEY"
+	EnvPrevious = "SECRETS_MASTER_KEY_PREVIOUS"
+)
+
+// What is wrong with material. Where it does not come from Env, the text names
+// its own source instead.
+var (
+	// ErrMissing is an environment without the variable.
+	ErrMissing = errors.New(Env + " environment variable is required")
+	// ErrShort is material of fewer than MinLength characters.
+	ErrShort = fmt.Errorf("%s must be at least %d characters long", Env, MinLength)
+	// ErrRepeated is material that is one character over and over.
+	ErrRepeated = errors.New(Env + " must not be one repeated character")
+	// ErrSame is previous material that equals the current.
+	ErrSame = errors.New(Env + " must not be the current key again")
+)
+
+// Keys is the material of the root key, and of the one before while it changes.
 type Keys struct {
 	Current  *secretbuf.Buffer
 	Previous *secretbuf.Buffer // nil unless the root key is being changed
 }
 
-// Release wipes both keys.
+// Release wipes the material.
 func (k Keys) Release() {
 	k.Current.Release()
 	k.Previous.Release()
 }
 
-// What Check refuses. The texts go behind the name of the key's source.
-var (
-	ErrTooShort = fmt.Errorf("must be at least %d characters long", MinLength)
-	ErrRepeated = errors.New("must not be one character repeated")
-)
-
-var errSame = errors.New("must not be the current master key again")
-
-// Check reports why master is unfit to be a master key: it has fewer than
-// MinLength characters, or is one character repeated. Anything else, such as
-// whether it is random, cannot be seen.
-func Check(master []byte) error {
-	if utf8.RuneCount(master) < MinLength {
-		return ErrTooShort
+// FromEnv takes the material out of the environment: the variables are unset
+// and their memory is overwritten, whatever they held. It must not run while
+// another goroutine reads or changes the environment.
+func FromEnv() (Keys, error) {
+	defer secretbuf.WipeEnv(EnvPrevious)
+	defer secretbuf.WipeEnv(Env)
+	current, err := fromVariable(Env)
+	if err != nil {
+		return Keys{}, err
 	}
-	first, size := utf8.DecodeRune(master)
-	for rest := master[size:]; len(rest) > 0; rest = rest[size:] {
+	if current == nil {
+		return Keys{}, ErrMissing
+	}
+	previous, err := fromVariable(EnvPrevious)
+	if err == nil && secretbuf.Equal(current, previous) {
+		err = unfit(EnvPrevious, ErrSame)
+	}
+	if err != nil {
+		current.Release()
+		previous.Release()
+		return Keys{}, err
+	}
+	return Keys{Current: current, Previous: previous}, nil
+}
+
+// fromVariable returns nil for a variable that is not set, or empty.
+func fromVariable(name string) (*secretbuf.Buffer, error) {
+	// The string shares its bytes with the environment's copy, which WipeEnv
+	// overwrites.
+	value := os.Getenv(name)
+	if value == "" {
+		return nil, nil
+	}
+	b := secretbuf.New(len(value))
+	copy(b.Bytes(), value)
+	if err := Check(b.Bytes()); err != nil {
+		b.Release()
+		return nil, unfit(name, err)
+	}
+	return b, nil
+}
+
+// Check refuses material that is too short or one repeated character. It
+// counts characters, not bytes, where the material is UTF-8.
+func Check(material []byte) error {
+	if utf8.RuneCount(material) < MinLength {
+		return ErrShort
+	}
+	first, size := utf8.DecodeRune(material)
+	for rest := material[size:]; len(rest) > 0; rest = rest[size:] {
 		var r rune
-		if r, size = utf8.DecodeRune(rest); r != first {
-			return nil
-		}
-		// Bytes that are no UTF-8 all decode to one rune, but differ.
-		if r == utf8.RuneError && rest[0] != master[0] {
+		r, size = utf8.DecodeRune(rest)
+		// Bytes that are no UTF-8 all decode to one rune, but may differ.
+		if r != first || r == utf8.RuneError && rest[0] != material[0] {
 			return nil
 		}
 	}
 	return ErrRepeated
 }
 
-// FromEnv takes the master key from SECRETS_MASTER_KEY and, if it is set and not
-// empty, the previous one from SECRETS_MASTER_KEY_PREVIOUS. Whatever comes of
-// it, both variables are removed, and their values overwritten, in this process:
-// it must be called once, before other goroutines read the environment.
-func FromEnv() (Keys, error) {
-	defer secretbuf.WipeEnv(Variable)
-	defer secretbuf.WipeEnv(PreviousVariable)
-	current := takeEnv(Variable)
-	if current == nil {
-		return Keys{}, errors.New(Variable + " environment variable is required")
-	}
-	return checked(Keys{current, takeEnv(PreviousVariable)}, Variable, PreviousVariable)
+// unfit is what Check says, with the name of where the material comes from.
+func unfit(source string, err error) error { return &sourceError{source, err} }
+
+type sourceError struct {
+	source string
+	err    error // one of those that begin with Env
 }
 
-// takeEnv copies a variable's value into a buffer; nil if it is unset or empty.
-func takeEnv(name string) *secretbuf.Buffer {
-	// The string shares its bytes with the environment's copy, which WipeEnv
-	// overwrites; copying them out makes no other.
-	value := os.Getenv(name)
-	if value == "" {
-		return nil
-	}
-	b := secretbuf.New(len(value))
-	copy(b.Bytes(), value)
-	return b
-}
+func (e *sourceError) Error() string { return e.source + strings.TrimPrefix(e.err.Error(), Env) }
 
-// checked returns k, or releases it and says which of the two is unfit.
-func checked(k Keys, current, previous string) (Keys, error) {
-	err := Check(k.Current.Bytes())
-	if err != nil {
-		err = fmt.Errorf("%s %w", current, err)
-	} else if k.Previous != nil {
-		err = Check(k.Previous.Bytes())
-		if err == nil && secretbuf.Equal(k.Current, k.Previous) {
-			err = errSame
-		}
-		if err != nil {
-			err = fmt.Errorf("%s %w", previous, err)
-		}
-	}
-	if err != nil {
-		k.Release()
-		return Keys{}, err
-	}
-	return k, nil
-}
+func (e *sourceError) Unwrap() error { return e.err }

@@ -23,10 +23,10 @@ func TestCheck(t *testing.T) {
 		name, key string
 		want      error
 	}{
-		{"empty", "", rootkey.ErrTooShort},
-		{"63 characters", good[:63], rootkey.ErrTooShort},
+		{"empty", "", rootkey.ErrShort},
+		{"63 characters", good[:63], rootkey.ErrShort},
 		{"64 characters", good, nil},
-		{"63 characters of two bytes", strings.Repeat("äö", 31) + "ä", rootkey.ErrTooShort},
+		{"63 characters of two bytes", strings.Repeat("äö", 31) + "ä", rootkey.ErrShort},
 		{"64 characters of two bytes", strings.Repeat("äö", 32), nil},
 		{"one character repeated", strings.Repeat("a", 64), rootkey.ErrRepeated},
 		{"one character repeated for long", strings.Repeat("a", 5000), rootkey.ErrRepeated},
@@ -62,17 +62,17 @@ func TestFromEnv(t *testing.T) {
 		{"unset", "", "", "SECRETS_MASTER_KEY environment variable is required"},
 		{"only previous", "", other, "SECRETS_MASTER_KEY environment variable is required"},
 		{"short", good[:63], "", "SECRETS_MASTER_KEY must be at least 64 characters long"},
-		{"repeated", strings.Repeat("x", 64), "", "SECRETS_MASTER_KEY must not be one character repeated"},
+		{"repeated", strings.Repeat("x", 64), "", "SECRETS_MASTER_KEY must not be one repeated character"},
 		{"good", good, "", ""},
 		{"both", good, other, ""},
 		{"previous short", good, other[:63], "SECRETS_MASTER_KEY_PREVIOUS must be at least 64 characters long"},
-		{"previous repeated", good, strings.Repeat("x", 64), "SECRETS_MASTER_KEY_PREVIOUS must not be one character repeated"},
-		{"the same twice", good, good, "SECRETS_MASTER_KEY_PREVIOUS must not be the current master key again"},
+		{"previous repeated", good, strings.Repeat("x", 64), "SECRETS_MASTER_KEY_PREVIOUS must not be one repeated character"},
+		{"the same twice", good, good, "SECRETS_MASTER_KEY_PREVIOUS must not be the current key again"},
 	} {
-		t.Setenv(rootkey.Variable, c.current)
-		t.Setenv(rootkey.PreviousVariable, c.previous)
+		t.Setenv(rootkey.Env, c.current)
+		t.Setenv(rootkey.EnvPrevious, c.previous)
 		was := c.current + c.previous
-		shared := []string{os.Getenv(rootkey.Variable), os.Getenv(rootkey.PreviousVariable)}
+		shared := []string{os.Getenv(rootkey.Env), os.Getenv(rootkey.EnvPrevious)}
 		k, err := rootkey.FromEnv()
 		if c.wantErr != "" {
 			if err == nil || err.Error() != c.wantErr || k.Current != nil || k.Previous != nil {
@@ -81,7 +81,7 @@ func TestFromEnv(t *testing.T) {
 		} else if err != nil || string(k.Current.Bytes())+string(k.Previous.Bytes()) != was {
 			t.Errorf("%s: %v", c.name, err)
 		}
-		for _, name := range []string{rootkey.Variable, rootkey.PreviousVariable} {
+		for _, name := range []string{rootkey.Env, rootkey.EnvPrevious} {
 			if _, set := os.LookupEnv(name); set {
 				t.Errorf("%s: %s is still set", c.name, name)
 			}
@@ -104,7 +104,7 @@ func TestEnvironmentBlock(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(exe)
-	cmd.Env = []string{"FASTNESS_TEST_CHILD=1", rootkey.Variable + "=" + good, rootkey.PreviousVariable + "=" + other, "LAST=neighbour"}
+	cmd.Env = []string{"FASTNESS_TEST_CHILD=1", rootkey.Env + "=" + good, rootkey.EnvPrevious + "=" + other, "LAST=neighbour"}
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatal(err)
