@@ -12,7 +12,8 @@
 // handle bound to one tenant, which cannot see past it.
 //
 // Rows come back as fresh copies that the caller may keep and change. Absent
-// rows are ErrAbsent, never nil with nil. Start with Store, Reader and Tx.
+// rows are ErrAbsent, never nil with nil; a list of what is not there is empty.
+// Times are kept in UTC to the millisecond. Start with Store, Reader and Tx.
 package store
 
 import (
@@ -104,7 +105,7 @@ type Tx interface {
 	// succeeds or returns an error.
 	Audit(audit.Record)
 	// SetMeta replaces a deployment-wide value if it still is old (nil: absent),
-	// otherwise ErrStale.
+	// otherwise ErrStale. A nil value deletes it.
 	SetMeta(key string, old, new []byte) error
 	EditTenants() TenantWriter
 	EditSecrets(secret.TenantID) SecretWriter
@@ -168,6 +169,7 @@ type TenantReader interface {
 	// AllKeys walks the keys of all tenants in the order (tenant, number), from
 	// (after, number) exclusive: for re-wrapping under a new root key.
 	AllKeys(after secret.TenantID, number uint32, limit int) ([]*OwnedKey, error)
+	// Count counts all tenants, erased ones too.
 	Count() (int64, error)
 	// Expired lists secrets of all tenants whose recovery window ended by t,
 	// by an index, oldest first.
@@ -186,7 +188,7 @@ type TenantWriter interface {
 	// Create adds a tenant; ErrTaken if name, account or id was ever used.
 	Create(*Tenant) error
 	// Update replaces the row if its revision still is t.Revision, which it
-	// then raises, in t too; otherwise ErrStale.
+	// then raises, in t too; otherwise ErrStale. Id, name and account never change.
 	Update(t *Tenant) error
 	// PutKey adds a key, or replaces the one with its number.
 	PutKey(secret.TenantID, *TenantKey) error
@@ -228,7 +230,8 @@ type Version struct {
 	CallerRead int32
 }
 
-// Selector picks a version. The zero value picks the label Current.
+// Selector picks a version, of which all that is set must be true. The zero
+// value picks the label Current.
 type Selector struct {
 	Number secret.Version
 	ID     secret.VersionID
@@ -283,7 +286,7 @@ type SecretWriter interface {
 	// Create adds a secret; ErrTaken if the name or id is in use.
 	Create(*Secret) error
 	// Update replaces the row if its revision still is s.Revision, which it
-	// then raises, in s too; otherwise ErrStale.
+	// then raises, in s too; otherwise ErrStale. Id and name never change.
 	Update(s *Secret) error
 	// Purge deletes the secret, its versions and its consumers.
 	Purge(secret.ID) error
@@ -339,7 +342,8 @@ type CredentialReader interface {
 type CredentialWriter interface {
 	// Create adds a credential; ErrTaken if its id or hash is in use.
 	Create(*Credential) error
-	// Update replaces a credential's row; ErrAbsent if it is not there.
+	// Update replaces a credential's row; ErrAbsent if it is not there, or is
+	// another tenant's.
 	Update(*Credential) error
 	// Delete removes a credential's row; ErrAbsent if it is not there.
 	Delete(id string) error

@@ -1,0 +1,184 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"testing"
+
+	"fastness/internal/secret"
+	"fastness/internal/store"
+)
+
+// victim is a tenant with one of everything, and intruder another one with
+// nothing, who knows all of the victim's ids.
+type victim struct {
+	tenant   *store.Tenant
+	secret   *store.Secret
+	version  *store.Version
+	intruder *store.Tenant
+}
+
+func newVictim(d *db) *victim {
+	v := &victim{tenant: d.addTenant("acme"), intruder: d.addTenant("bolt")}
+	v.secret, v.version = d.addSecret(v.tenant, "db/password")
+	d.update(func(tx store.Tx) error {
+		return errors.Join(
+			tx.EditTenants().PutKey(v.tenant.ID, &store.TenantKey{Number: 1, KEK: []byte("kek"), Created: epoch}),
+			tx.EditSecrets(v.tenant.ID).Touch(store.VersionRef{Secret: v.secret.ID, Number: 1}, "alice", 9),
+			tx.EditCredentials().Create(newToken(v.tenant, "tok_victim")))
+	})
+	return v
+}
+
+// crossing holds, for every method of a role, an attempt to reach the victim's
+// rows through another tenant's handle. It must end with ErrAbsent, or with
+// nothing found.
+type crossing[R any] map[string]func(v *victim, r R) error
+
+// nothing is the answer of a list that must be empty.
+func nothing[T any](list []T, err error) error {
+	if err == nil && len(list) == 0 {
+		return store.ErrAbsent
+	}
+	return errors.Join(err, fmt.Errorf("found %d", len(list)))
+}
+
+var secretReaderCrossing = crossing[store.SecretReader]{
+	"Secret": func(v *victim, r store.SecretReader) error { _, err := r.Secret(v.secret.Name); return err },
+	"Find": func(v *victim, r store.SecretReader) error {
+		for _, sel := range []store.Selector{{}, {Number: 1}, {ID: v.version.ID}, {Label: secret.Previous}} {
+			s, version, err := r.Find(v.secret.Name, sel, "alice")
+			if !errors.Is(err, store.ErrAbsent) || s != nil || version != nil {
+				return fmt.Errorf("%+v found %v, %v, %v", sel, s, version, err)
+			}
+		}
+		return store.ErrAbsent
+	},
+	"Versions":    func(v *victim, r store.SecretReader) error { return nothing(r.Versions(v.secret.ID, 0, 9)) },
+	"Version":     func(v *victim, r store.SecretReader) error { _, err := r.Version(v.secret.ID, 1); return err },
+	"List":        func(v *victim, r store.SecretReader) error { return nothing(r.List(store.Query{Limit: 9})) },
+	"NotUnderKey": func(v *victim, r store.SecretReader) error { return nothing(r.NotUnderKey(9, store.VersionRef{}, 9)) },
+	"Consumers":   func(v *victim, r store.SecretReader) error { return nothing(r.Consumers(v.secret.ID)) },
+	"Usage": func(v *victim, r store.SecretReader) error {
+		secrets, versions, err := r.Usage()
+		return nothing(make([]byte, secrets+versions), err)
+	},
+}
+
+var secretWriterCrossing = crossing[store.SecretWriter]{
+	// The same name is another secret; even the same id is.
+	"Create": func(v *victim, w store.SecretWriter) error {
+		s := newSecret(string(v.secret.Name))
+		s.ID = v.secret.ID
+		return errors.Join(w.Create(s), w.Purge(s.ID), store.ErrAbsent)
+	},
+	"Update": func(v *victim, w store.SecretWriter) error {
+		s := *v.secret
+		s.Metadata.Description = "crossed"
+		return w.Update(&s)
+	},
+	"Purge":      func(v *victim, w store.SecretWriter) error { return w.Purge(v.secret.ID) },
+	"AddVersion": func(v *victim, w store.SecretWriter) error { return w.AddVersion(v.secret.ID, newVersion(2)) },
+	"Rewrap": func(v *victim, w store.SecretWriter) error {
+		crossed := *v.version
+		crossed.Envelope = []byte("crossed")
+		return w.Rewrap(v.secret.ID, &crossed, v.version.Envelope)
+	},
+	"DeleteVersion": func(v *victim, w store.SecretWriter) error { return w.DeleteVersion(v.secret.ID, 1) },
+	"Touch": func(v *victim, w store.SecretWriter) error {
+		return w.Touch(store.VersionRef{Secret: v.secret.ID, Number: 1}, "mallory", 10)
+	},
+}
+
+// The roles that name the tenant in each call are tried with the intruder's id
+// and the victim's other ids. What looks up by a name or a hash of the whole
+// deployment has nothing to cross.
+var tenantReaderCrossing = crossing[store.TenantReader]{
+	"Tenant":    nil,
+	"ByName":    nil,
+	"ByAccount": nil,
+	"List":      nil,
+	"AllKeys":   nil,
+	"Count":     nil,
+	"Expired":   nil,
+	"Key":       func(v *victim, r store.TenantReader) error { _, err := r.Key(v.intruder.ID, 1); return err },
+	"Keys":      func(v *victim, r store.TenantReader) error { return nothing(r.Keys(v.intruder.ID)) },
+}
+
+var tenantWriterCrossing = crossing[store.TenantWriter]{
+	"Create": func(v *victim, w store.TenantWriter) error {
+		t := newTenant("crossed")
+		t.ID = v.tenant.ID
+		if err := w.Create(t); !errors.Is(err, store.ErrTaken) {
+			return err
+		}
+		return store.ErrAbsent
+	},
+	"Update": func(v *victim, w store.TenantWriter) error {
+		t := *v.tenant
+		t.ID = v.intruder.ID
+		return errors.Join(w.Update(&t), store.ErrAbsent)
+	},
+	"PutKey": func(v *victim, w store.TenantWriter) error {
+		return errors.Join(w.PutKey(v.intruder.ID, &store.TenantKey{Number: 1, KEK: []byte("crossed")}), w.DeleteKey(v.intruder.ID, 1), store.ErrAbsent)
+	},
+	"DeleteKey": func(v *victim, w store.TenantWriter) error { return w.DeleteKey(v.intruder.ID, 1) },
+	"Erase": func(v *victim, w store.TenantWriter) error {
+		return errors.Join(w.Erase(v.intruder.ID), store.ErrAbsent)
+	},
+}
+
+var credentialWriterCrossing = crossing[store.CredentialWriter]{
+	"Create": func(v *victim, w store.CredentialWriter) error {
+		if err := w.Create(newToken(v.intruder, "tok_victim")); !errors.Is(err, store.ErrTaken) {
+			return err
+		}
+		return store.ErrAbsent
+	},
+	"Update": func(v *victim, w store.CredentialWriter) error { return w.Update(newToken(v.intruder, "tok_victim")) },
+	"Delete": nil, // ids are of the whole deployment; the service knows whose they are
+}
+
+var crossingCases = []testcase{
+	{"SecretReader", func(t *testing.T, d *db) {
+		cross(t, d, secretReaderCrossing, func(v *victim, tx store.Tx) store.SecretReader { return tx.Secrets(v.intruder.ID) })
+	}},
+	{"SecretReader of nobody", func(t *testing.T, d *db) {
+		cross(t, d, secretReaderCrossing, func(_ *victim, tx store.Tx) store.SecretReader { return tx.Secrets(secret.TenantID{}) })
+	}},
+	{"SecretWriter", func(t *testing.T, d *db) {
+		cross(t, d, secretWriterCrossing, func(v *victim, tx store.Tx) store.SecretWriter { return tx.EditSecrets(v.intruder.ID) })
+	}},
+	{"TenantReader", func(t *testing.T, d *db) {
+		cross(t, d, tenantReaderCrossing, func(_ *victim, tx store.Tx) store.TenantReader { return tx.Tenants() })
+	}},
+	{"TenantWriter", func(t *testing.T, d *db) {
+		cross(t, d, tenantWriterCrossing, func(_ *victim, tx store.Tx) store.TenantWriter { return tx.EditTenants() })
+	}},
+	{"CredentialWriter", func(t *testing.T, d *db) {
+		cross(t, d, credentialWriterCrossing, func(_ *victim, tx store.Tx) store.CredentialWriter { return tx.EditCredentials() })
+	}},
+}
+
+// cross makes every attempt, commits what it did, and expects the victim whole.
+func cross[R any](t *testing.T, d *db, attempts crossing[R], role func(*victim, store.Tx) R) {
+	v := newVictim(d)
+	before := d.dump(v.tenant)
+	for m := range reflect.TypeFor[R]().Methods() {
+		attempt, known := attempts[m.Name]
+		if !known {
+			t.Errorf("no attempt is made to cross by %s", m.Name)
+		}
+		if attempt == nil {
+			continue
+		}
+		d.update(func(tx store.Tx) error {
+			if err := attempt(v, role(v, tx)); !errors.Is(err, store.ErrAbsent) {
+				t.Errorf("%s: error is %v, want %v", m.Name, err, store.ErrAbsent)
+			}
+			return nil
+		})
+		same(t, d.dump(v.tenant), before)
+	}
+}

@@ -1,0 +1,295 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+
+	"fastness/internal/secret"
+	"fastness/internal/store"
+)
+
+var errBusiness = errors.New("refused by a rule of the business")
+
+var transactionCases = []testcase{
+	// An operation that fails takes back what it wrote and keeps what it recorded.
+	{"Rollback", func(t *testing.T, d *db) {
+		a := d.addTenant("acme")
+		d.refused(errBusiness, func(tx store.Tx) error {
+			tx.Audit(newRecord("acme", "refused"))
+			if err := tx.EditSecrets(a.ID).Create(newSecret("x")); err != nil {
+				return err
+			}
+			if err := tx.EditTenants().Create(newTenant("bolt")); err != nil {
+				return err
+			}
+			return errBusiness
+		})
+		same(t, d.list(a, store.Query{Limit: 9}), nil)
+		d.absent(func(r store.Reader) error { _, err := r.Tenants().ByName("bolt"); return err })
+		same(t, d.correlations(), []string{"refused"})
+	}},
+	// An operation may go on after a statement that failed.
+	{"GoOn", func(t *testing.T, d *db) {
+		a := d.addTenant("acme")
+		s, _ := d.addSecret(a, "x")
+		d.update(func(tx store.Tx) error {
+			if err := tx.EditSecrets(a.ID).Create(newSecret("y")); err != nil {
+				return err
+			}
+			if err := tx.EditSecrets(a.ID).Create(newSecret("x")); !errors.Is(err, store.ErrTaken) {
+				return fmt.Errorf("error is %v", err)
+			}
+			return tx.EditSecrets(a.ID).Purge(s.ID)
+		})
+		same(t, d.list(a, store.Query{Limit: 9}), []secret.Name{"y"})
+	}},
+	{"OwnWrites", func(t *testing.T, d *db) {
+		a := newTenant("acme")
+		d.update(func(tx store.Tx) error {
+			s, v := newSecret("x"), newVersion(1)
+			w := tx.EditSecrets(a.ID)
+			if err := errors.Join(tx.EditTenants().Create(a), w.Create(s), w.AddVersion(s.ID, v)); err != nil {
+				return err
+			}
+			got, version, err := tx.Secrets(a.ID).Find("x", store.Selector{}, "")
+			return errors.Join(err, differ(got, s), differ(version, v))
+		})
+	}},
+	{"Fresh copies", func(t *testing.T, d *db) {
+		a := d.addTenant("acme")
+		s, v := d.addSecret(a, "x")
+		for range 2 {
+			d.view(func(r store.Reader) error {
+				got, version, err := r.Secrets(a.ID).Find("x", store.Selector{}, "")
+				if err != nil {
+					return err
+				}
+				err = errors.Join(differ(got, s), differ(version, v))
+				got.Labels[secret.Current] = 77
+				clear(version.Envelope)
+				clear(version.Ciphertext)
+				return err
+			})
+		}
+	}},
+	{"Snapshot", testSnapshot},
+	{"Concurrent", testConcurrent},
+	{"LostUpdate", testLostUpdate},
+	{"Canceled", func(t *testing.T, d *db) {
+		ran := false
+		f := func() error { ran = true; return nil }
+		for name, err := range map[string]error{
+			"View":   d.View(canceled(), func(store.Reader) error { return f() }),
+			"Update": d.Update(canceled(), func(store.Tx) error { return f() }),
+			"Record": d.Record(canceled(), newRecord("", "x")),
+		} {
+			if !errors.Is(err, context.Canceled) || ran {
+				t.Errorf("%s: error is %v; ran: %v", name, err, ran)
+			}
+		}
+		same(t, d.correlations(), nil)
+	}},
+	{"CanceledWhileRunning", func(t *testing.T, d *db) {
+		a := d.addTenant("acme")
+		ctx, cancel := context.WithCancel(t.Context())
+		err := d.View(ctx, func(r store.Reader) error {
+			cancel()
+			_, err := r.Tenants().Tenant(a.ID)
+			return err
+		})
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("error is %v", err)
+		}
+		// An Update that runs is seen through, and says what became of it.
+		ctx, cancel = context.WithCancel(t.Context())
+		err = d.Update(ctx, func(tx store.Tx) error {
+			cancel()
+			return tx.SetMeta("k", nil, []byte("v"))
+		})
+		_, absent := d.meta("k")
+		if (err == nil) == absent {
+			t.Errorf("error is %v; absent: %v", err, absent)
+		}
+	}},
+	{"Large", func(t *testing.T, d *db) {
+		const tenants, secrets = 50, 100
+		d.update(func(tx store.Tx) error {
+			for i := range tenants {
+				a := newTenant(fmt.Sprintf("t%03d", i))
+				if err := tx.EditTenants().Create(a); err != nil {
+					return err
+				}
+				for j := range secrets {
+					s := newSecret(fmt.Sprintf("s%03d", j))
+					if err := errors.Join(tx.EditSecrets(a.ID).Create(s), tx.EditSecrets(a.ID).AddVersion(s.ID, newVersion(1))); err != nil {
+						return err
+					}
+				}
+			}
+			return nil
+		})
+		last := get(d, func(r store.Reader) (*store.Tenant, error) { return r.Tenants().ByName("t049") })
+		same(t, len(d.list(last, store.Query{Limit: 1000})), secrets)
+	}},
+	{"Stats", func(t *testing.T, d *db) {
+		d.addTenant("acme")
+		stats, err := d.Store.Stats(t.Context())
+		if err != nil || stats.DataBytes <= 0 || stats.GroupCommits == 0 || stats.GroupedOps < stats.GroupCommits {
+			t.Errorf("stats are %+v, %v", stats, err)
+		}
+	}},
+	{"Scrub", func(t *testing.T, d *db) {
+		a := d.addTenant("acme")
+		s, _ := d.addSecret(a, "x")
+		d.update(func(tx store.Tx) error { return tx.EditSecrets(a.ID).Purge(s.ID) })
+		if err := d.Store.Scrub(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		d.addSecret(a, "y")
+		same(t, d.list(a, store.Query{Limit: 9}), []secret.Name{"y"})
+	}},
+}
+
+func differ(got, want any) error {
+	if diff := diff(got, want); diff != "" {
+		return fmt.Errorf("got (-), want (+):\n%s", diff)
+	}
+	return nil
+}
+
+func (d *db) meta(key string) (value []byte, absent bool) {
+	d.t.Helper()
+	d.view(func(r store.Reader) (err error) {
+		value, err = r.Meta(key)
+		if absent = errors.Is(err, store.ErrAbsent); absent {
+			return nil
+		}
+		return err
+	})
+	return value, absent
+}
+
+// testSnapshot changes everything while a View is open.
+func testSnapshot(t *testing.T, d *db) {
+	a := d.addTenant("acme")
+	s, v := d.addSecret(a, "x")
+	d.view(func(r store.Reader) error {
+		if _, err := r.Tenants().Tenant(a.ID); err != nil {
+			return err
+		}
+		changed := *s
+		changed.Metadata.Description = "changed"
+		err := d.Update(t.Context(), func(tx store.Tx) error {
+			return errors.Join(tx.EditSecrets(a.ID).Update(&changed), tx.EditSecrets(a.ID).DeleteVersion(s.ID, 1),
+				tx.EditSecrets(a.ID).Create(newSecret("y")))
+		})
+		if err != nil {
+			return err
+		}
+		got, version, err := r.Secrets(a.ID).Find("x", store.Selector{}, "")
+		list, err2 := r.Secrets(a.ID).List(store.Query{Limit: 9})
+		return errors.Join(err, err2, differ(got, s), differ(version, v), differ(len(list), 1))
+	})
+	same(t, d.list(a, store.Query{Limit: 9}), []secret.Name{"x", "y"})
+}
+
+// testConcurrent lets many operations share commits. Every third fails after it
+// has written; all leave a record.
+func testConcurrent(t *testing.T, d *db) {
+	const goroutines, each = 64, 12
+	a := d.addTenant("acme")
+	var want, recorded []string
+	var wg sync.WaitGroup
+	for g := range goroutines {
+		for i := range each {
+			name := fmt.Sprintf("s%02d-%02d", g, i)
+			recorded = append(recorded, name)
+			if i%3 != 2 {
+				want = append(want, name)
+			}
+		}
+		wg.Go(func() {
+			for i := range each {
+				if err := concurrentStep(d, a.ID, fmt.Sprintf("s%02d-%02d", g, i), i%3 == 2); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	var got []string
+	for _, n := range d.list(a, store.Query{Limit: goroutines * each}) {
+		got = append(got, string(n))
+	}
+	same(t, got, want)
+	records := d.correlations()
+	slices.Sort(records)
+	same(t, records, recorded)
+}
+
+func concurrentStep(d *db, tenant secret.TenantID, name string, fail bool) error {
+	ctx := d.t.Context()
+	err := d.Update(ctx, func(tx store.Tx) error {
+		tx.Audit(newRecord("acme", name))
+		s := newSecret(name)
+		w := tx.EditSecrets(tenant)
+		if err := errors.Join(w.Create(s), w.AddVersion(s.ID, newVersion(1))); err != nil {
+			return err
+		}
+		if fail {
+			return errBusiness
+		}
+		return nil
+	})
+	if fail != errors.Is(err, errBusiness) {
+		return fmt.Errorf("creating %s: %w", name, err)
+	}
+	// What was acknowledged is seen by the next View.
+	return d.View(ctx, func(r store.Reader) error {
+		_, _, err := r.Secrets(tenant).Find(secret.Name(name), store.Selector{}, "")
+		if fail && errors.Is(err, store.ErrAbsent) {
+			return nil
+		}
+		if err == nil && fail {
+			err = fmt.Errorf("%s is there, though it was rolled back", name)
+		}
+		return err
+	})
+}
+
+// testLostUpdate lets many compare and set one row: each must win once.
+func testLostUpdate(t *testing.T, d *db) {
+	const goroutines, each = 16, 5
+	a := d.addTenant("acme")
+	d.addSecret(a, "x")
+	var wg sync.WaitGroup
+	for range goroutines {
+		wg.Go(func() {
+			for range each {
+				for {
+					var s *store.Secret
+					err := d.View(t.Context(), func(r store.Reader) (err error) { s, err = r.Secrets(a.ID).Secret("x"); return err })
+					if err == nil {
+						s.Last++
+						err = d.Update(t.Context(), func(tx store.Tx) error { return tx.EditSecrets(a.ID).Update(s) })
+					}
+					if err == nil {
+						break
+					}
+					if !errors.Is(err, store.ErrStale) {
+						t.Error(err)
+						return
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	got := get(d, func(r store.Reader) (*store.Secret, error) { return r.Secrets(a.ID).Secret("x") })
+	same(t, got.Last, 1+goroutines*each)
+	same(t, got.Revision, 1+goroutines*each)
+}
