@@ -27,7 +27,11 @@ func (v *verifier) consistency() error {
 		if err != nil {
 			return err
 		}
-		if kindOf(line) != consistencyKind {
+		switch kindOf(line) {
+		case consistencyKind:
+		case entryLine:
+			return v.tooMany()
+		default:
 			return v.at(fault(NoConsistency, "the line for the checkpoint of size %d is missing", from))
 		}
 		var j consistencyJSON
@@ -79,7 +83,7 @@ func (v *verifier) checkpoint() error {
 	case consistencyKind:
 		return v.at(fault(SecondForm, "there is a consistency line that the entries do not ask for"))
 	case entryLine:
-		return v.at(fault(Malformed, "there are more entries than the %d of the header", v.head.Entries))
+		return v.tooMany()
 	default:
 		return v.at(fault(Malformed, "the line is none of a bundle's"))
 	}
@@ -99,6 +103,10 @@ func (v *verifier) checkpoint() error {
 	}
 	v.finish(c)
 	return nil
+}
+
+func (v *verifier) tooMany() *VerifyError {
+	return v.at(fault(Malformed, "there are more entries than the %d of the header", v.head.Entries))
 }
 
 // tree compares the bundle's tree with the one that is signed.
