@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 
 	"fastness/internal/secret"
@@ -9,7 +10,7 @@ import (
 
 // unambiguous reports whether a path means the same to everybody who reads it:
 // its encoding is the one that was sent, and none of its segments is empty or
-// stands, in any spelling, for "this" or "parent".
+// stands, in any spelling, for "this", "parent" or nothing.
 //
 // A segment that encodes a slash is fine: it is how names with slashes travel,
 // and the mux splits before it decodes.
@@ -28,27 +29,33 @@ func unambiguous(u *url.URL) bool {
 		return true
 	}
 	for segment := range strings.SplitSeq(rest, "/") {
-		if segment == "" || isDots(segment) {
+		if segment == "" || unroutable(segment) {
 			return false
 		}
 	}
 	return true
 }
 
-// isDots reports whether an encoded segment is "." or ".." once decoded.
-func isDots(segment string) bool {
+// unroutable reports whether an encoded segment is one of pathless once
+// decoded.
+func unroutable(segment string) bool {
 	const longest = len("%2e%2e")
 	if len(segment) > longest {
 		return false
 	}
 	decoded, err := url.PathUnescape(segment)
-	return err != nil || decoded == "." || decoded == ".."
+	return err != nil || slices.Contains(pathless, decoded)
 }
 
-// checkPathName refuses the two names that no path can carry; see isDots.
+// pathless are the names that no path can carry: the dots because proxies
+// resolve them in any spelling, and the slash alone because ServeMux takes it
+// for a trailing one.
+var pathless = []string{".", "..", "/"}
+
+// checkPathName refuses names that could be stored but not addressed.
 func checkPathName(name secret.Name) error {
-	if name == "." || name == ".." {
-		return secret.Invalid("name", `"." and ".." are not allowed`)
+	if slices.Contains(pathless, string(name)) {
+		return secret.Invalid("name", `".", ".." and "/" are not allowed`)
 	}
 	return nil
 }

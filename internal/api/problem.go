@@ -11,7 +11,7 @@ import (
 // Errors of HTTP itself; all others are the vault's.
 var (
 	errNoRoute         = secret.ErrNotFound
-	errPath            = secret.Invalid("path", `no empty segments and no "." or "..", in any encoding; a name is one percent-encoded segment`)
+	errPath            = secret.Invalid("path", `no empty segments and no ".", ".." or "/" as one, in any encoding; a name is one percent-encoded segment`)
 	errMethod          = &secret.Error{Code: "method_not_allowed", Detail: "this path does not take that method"}
 	errContentType     = &secret.Error{Code: "unsupported_media_type", Field: "Content-Type", Detail: "application/json in UTF-8"}
 	errContentEncoding = &secret.Error{Code: "unsupported_media_type", Field: "Content-Encoding", Detail: "bodies are not compressed"}

@@ -141,7 +141,7 @@ var routes = append([]*Route{
 		Body: smallBody, Action: audit.Label,
 		Request: "LabelRequest", Response: "Secret", Failures: conflict, handle: moveLabel},
 	{Method: del, Pattern: stagePath, Summary: "Take a staging label off",
-		Action: audit.Label, Query: []Param{{"expectedVersion", "string", "the version that the label must be on"}},
+		Action: audit.Label, Query: []Param{{"expectedVersion", "string", "the version that the label must be on; 0 for none"}},
 		Response: "Secret", Failures: conflict, handle: removeLabel},
 }, concat(
 	tokenRoutes(tenantPath, "a tenant's credentials"),

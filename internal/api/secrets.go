@@ -265,11 +265,14 @@ func moveLabel(c *call) error {
 func removeLabel(c *call) error {
 	move := vault.Move{Label: c.stage}
 	if c.query.Has("expectedVersion") {
-		v, err := secret.ParseVersion(c.query.Get("expectedVersion"))
-		if err != nil {
-			return invalid("expectedVersion", "a whole number from 1")
+		move.From = new(secret.Version) // 0: on no version
+		if text := c.query.Get("expectedVersion"); text != "" && text != "0" {
+			v, err := secret.ParseVersion(text)
+			if err != nil {
+				return invalid("expectedVersion", "a whole number from 0")
+			}
+			*move.From = v
 		}
-		move.From = &v
 	}
 	return c.info(c.session().MoveLabel(c.context(), c.name, move))
 }

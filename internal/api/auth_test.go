@@ -1,0 +1,114 @@
+package api_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"fastness/internal/api"
+	"fastness/internal/secret"
+)
+
+func TestAuthorization(t *testing.T) {
+	s := newService(t)
+	admin := s.tenant("acme")
+	fake := admin[:len(admin)-1] + "0"
+	if fake == admin {
+		fake = admin[:len(admin)-1] + "1"
+	}
+	for name, values := range map[string][]string{
+		"none":            nil,
+		"empty":           {""},
+		"one byte":        {"x"},
+		"scheme only":     {"Bearer "},
+		"another scheme":  {"Basic " + admin},
+		"no scheme":       {admin},
+		"twice":           {"Bearer " + admin, "Bearer " + admin},
+		"two in one":      {"Bearer " + admin + ", Bearer " + admin},
+		"checksum":        {"Bearer " + fake},
+		"not a token":     {"Bearer nonsense"},
+		"long":            {"Bearer " + strings.Repeat("f", 8000)},
+		"space in front":  {"Bearer  " + admin},
+		"token and space": {"Bearer " + admin + " x"},
+	} {
+		request, err := http.NewRequest("GET", s.http.URL+api.Prefix+"/whoami", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header["Authorization"] = values
+		a := s.send(request)
+		if p := a.problem(t); a.status != 401 || p.Code != secret.ErrUnauthenticated.Code || p.Detail != secret.ErrUnauthenticated.Detail {
+			t.Errorf("%s: %d %s", name, a.status, a.body)
+		}
+		if a.header.Get("WWW-Authenticate") == "" {
+			t.Errorf("%s: no challenge", name)
+		}
+	}
+	request, err := http.NewRequest("GET", s.http.URL+api.Prefix+"/whoami", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "bearer "+admin)
+	if a := s.send(request); a.status != 200 {
+		t.Errorf("lower-case scheme: %d %s", a.status, a.body)
+	}
+}
+
+// TestCredentialInURL: it works nowhere, not even beside a good header.
+func TestCredentialInURL(t *testing.T) {
+	s := newService(t)
+	for _, query := range []string{"?token=" + s.operator, "?access_token=x", "?x=" + s.operator} {
+		for _, token := range []string{"", s.operator} {
+			p := s.refused(400, secret.ErrInvalid, "GET", "/whoami"+query, token, "")
+			if !strings.Contains(p.Detail, "Authorization") {
+				t.Errorf("detail: %s", p.Detail)
+			}
+		}
+	}
+	if log := s.logged(); strings.Contains(log, s.operator) {
+		t.Error("the token is in the log")
+	}
+	if got := s.entries("", "action=login"); len(got) != 6 {
+		t.Errorf("%d entries, want 6", len(got))
+	}
+}
+
+// TestUnauthenticatedFirst: without a credential nothing is told about paths,
+// queries and bodies.
+func TestUnauthenticatedFirst(t *testing.T) {
+	s := newService(t)
+	s.put("acme", "x", s.tenant("acme"), "v")
+	for _, path := range []string{
+		"/tenants/acme/secrets/x", "/tenants/nobody/secrets/x", "/tenants/NOT%20A%20NAME/secrets/x", "/tenants/acme/secrets/x?nonsense=1",
+		"/tenants/acme/secrets/%00", "/tenants/acme/secrets?limit=x", "/audit", "/tenants",
+	} {
+		s.refused(401, secret.ErrUnauthenticated, "GET", path, "", "")
+	}
+	s.refused(401, secret.ErrUnauthenticated, "PUT", "/tenants/acme/secrets/x/value", "", "{")
+	if a := s.do("GET", "/openapi.json", "", ""); a.status != 200 || !strings.Contains(a.body, `"openapi": "3.1.0"`) {
+		t.Errorf("document: %d", a.status)
+	}
+	s.refused(400, secret.ErrInvalid, "GET", "/openapi.json?x=1", "", "")
+}
+
+// TestHeaderIsWiped looks at the string that net/http makes of a header.
+func TestHeaderIsWiped(t *testing.T) {
+	s := newService(t)
+	for path, status := range map[string]int{"/whoami": 200, "/nowhere": 404, "/openapi.json": 200} {
+		request := httptest.NewRequest("GET", api.Prefix+path, nil)
+		header := strings.Clone("Bearer " + s.operator)
+		request.Header["Authorization"] = []string{header}
+		recorder := httptest.NewRecorder()
+		s.api.ServeHTTP(recorder, request)
+		if recorder.Code != status {
+			t.Errorf("%s: %d", path, recorder.Code)
+		}
+		if header != strings.Repeat("\x00", len(header)) {
+			t.Errorf("%s: the header still holds %q", path, header)
+		}
+		if request.Header["Authorization"] != nil {
+			t.Errorf("%s: the header is still there", path)
+		}
+	}
+}
