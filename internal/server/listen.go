@@ -53,9 +53,9 @@ func (s *Server) httpServer(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           h,
 		Protocols:         protocols,
-		ReadTimeout:       readTimeout,
-		ReadHeaderTimeout: headerTimeout,
-		WriteTimeout:      writeTimeout,
+		ReadTimeout:       s.config.RequestTimeout,
+		ReadHeaderTimeout: min(headerTimeout, s.config.RequestTimeout),
+		WriteTimeout:      s.config.RequestTimeout + answerTime,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    MaxHeader - headerSlack,
 		ErrorLog:          log.New(errorWriter{s.log}, "", 0),

@@ -32,11 +32,11 @@ const (
 	MaxHeader = 16 << 10
 	// headerSlack is what net/http adds to MaxHeaderBytes by itself.
 	headerSlack = 4 << 10
-	// readTimeout is the time for a whole request, from its first byte until
+	// defaultTimeout is the time for a whole request, from its first byte until
 	// its context is cancelled.
-	readTimeout = 10 * time.Second
-	// writeTimeout leaves time to answer 503 or 408 after readTimeout.
-	writeTimeout = readTimeout + 2*time.Second
+	defaultTimeout = 10 * time.Second
+	// answerTime is left after that to answer 503 or 408.
+	answerTime = 2 * time.Second
 	// headerTimeout is short because a header fits one packet or two.
 	headerTimeout = 5 * time.Second
 	// idleTimeout is how long a connection is kept for the next request. It is
@@ -67,6 +67,9 @@ type Config struct {
 	// MaxConnections bounds open connections; default 4,096. Above it,
 	// connections wait in the kernel's queue.
 	MaxConnections int
+	// RequestTimeout is the time for a whole request, but for routes that state
+	// their own; default 10 s.
+	RequestTimeout time.Duration
 	// Grace is how long requests in flight may take once Run is told to stop;
 	// default 15 s.
 	Grace time.Duration
@@ -82,6 +85,9 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	if c.MaxConnections == 0 {
 		c.MaxConnections = defaultConnections
+	}
+	if c.RequestTimeout == 0 {
+		c.RequestTimeout = defaultTimeout
 	}
 	if c.Grace == 0 {
 		c.Grace = defaultGrace
@@ -205,7 +211,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.stop()
 	var err error
 	for _, l := range s.listeners() {
-		err = errors.Join(err, l.server.Shutdown(ctx))
+		err = errors.Join(err, l.server.Shutdown(ctx), l.close())
 	}
 	if err != nil {
 		err = fmt.Errorf("waiting for requests in flight: %w", errors.Join(err, s.Close()))
@@ -224,16 +230,16 @@ func (s *Server) Close() error {
 }
 
 func (s *Server) listeners() []*listener {
-	all := []*listener{s.main}
-	if s.metrics != nil {
-		all = append(all, s.metrics)
+	if s.metrics == nil {
+		return []*listener{s.main}
 	}
-	return all
+	return []*listener{s.main, s.metrics}
 }
 
 // serveMain picks the front by path. There is no ServeMux here because it
 // answers unclean paths with redirects.
 func (s *Server) serveMain(w http.ResponseWriter, r *http.Request) {
+	defer s.recovered()
 	switch r.URL.Path {
 	case "/healthz":
 		serveHealth(w, r)
@@ -254,6 +260,20 @@ func (s *Server) serveMain(w http.ResponseWriter, r *http.Request) {
 	default:
 		s.api.ServeHTTP(w, r)
 	}
+}
+
+// recovered is the last resort for a panic that a front let pass: the
+// connection is cut. net/http would do the same, but log what was passed to
+// panic, which may hold anything.
+func (s *Server) recovered() {
+	p := recover()
+	if p == nil {
+		return
+	}
+	if p != http.ErrAbortHandler {
+		s.log.Error("panic in a handler", "type", fmt.Sprintf("%T", p))
+	}
+	panic(http.ErrAbortHandler)
 }
 
 func (s *Server) serveMetrics(w http.ResponseWriter, r *http.Request) {
