@@ -1,0 +1,103 @@
+package client
+
+import (
+	"io"
+
+	"fastness/internal/audit"
+	"fastness/internal/policy"
+	"fastness/internal/schedule"
+	"fastness/internal/secret"
+	"fastness/internal/secretbuf"
+	"fastness/internal/store"
+	"fastness/internal/vault"
+)
+
+// Value holds secret bytes. It prints as "[secret]", is read with Bytes and
+// wiped by Release.
+type Value = secretbuf.Buffer
+
+// NewValue copies b into a Value and wipes b.
+func NewValue(b []byte) *Value { return secretbuf.Take(b) }
+
+// ReadValue reads r to its end, at most as many bytes as a value may have.
+func ReadValue(r io.Reader) (*Value, error) { return secretbuf.ReadAll(r, secret.MaxValue) }
+
+// The vocabulary, the same types as the library's.
+type (
+	TenantName   = secret.TenantName
+	Name         = secret.Name
+	Version      = secret.Version
+	VersionID    = secret.VersionID
+	Label        = secret.Label
+	Kind         = secret.Kind
+	Algorithm    = secret.Algorithm
+	Environment  = secret.Environment
+	Interval     = schedule.Interval
+	Metadata     = secret.Metadata
+	AccessPolicy = secret.AccessPolicy
+	Patch        = secret.Patch
+	Info         = secret.Info
+	VersionInfo  = secret.VersionInfo
+	Code         = secret.Code
+	Grant        = policy.Grant
+	Role         = policy.Role
+	Entry        = audit.Entry
+)
+
+// What the verbs take and give, the same types as the library's.
+type (
+	Selector  = store.Selector
+	Put       = vault.Put
+	Written   = vault.Written
+	Reading   = vault.Reading
+	ListQuery = vault.ListQuery
+	Move      = vault.Move
+
+	TenantInfo    = vault.TenantInfo
+	NewTenant     = vault.NewTenant
+	TokenSpec     = vault.TokenSpec
+	NewToken      = vault.NewToken
+	TokenInfo     = vault.TokenInfo
+	AuditQuery    = vault.AuditQuery
+	ExportOptions = vault.ExportOptions
+	RedactQuery   = vault.RedactQuery
+)
+
+// Page is a part of a list; Next asks for the part after it and is empty on the last.
+type Page[T any] = vault.Page[T]
+
+// Constants of the vocabulary.
+const (
+	Current  = secret.Current
+	Previous = secret.Previous
+	Pending  = secret.Pending
+
+	Text   = secret.Text
+	Binary = secret.Binary
+
+	AES256GCM     = secret.AES256GCM
+	HybridQuantum = secret.HybridQuantum
+
+	Admin   = policy.Admin
+	Writer  = policy.Writer
+	Reader  = policy.Reader
+	Auditor = policy.Auditor
+)
+
+// The states that callers branch on, with errors.Is.
+var (
+	ErrNotFound        = secret.ErrNotFound
+	ErrUnauthenticated = secret.ErrUnauthenticated
+	ErrAccessDenied    = secret.ErrAccessDenied
+	ErrMFARequired     = secret.ErrMFARequired
+	ErrInvalid         = secret.ErrInvalid
+	ErrLimit           = secret.ErrLimit
+	ErrExists          = secret.ErrExists
+	ErrConflict        = secret.ErrConflict
+	ErrDeleted         = secret.ErrDeleted
+	ErrSuspended       = secret.ErrSuspended
+	ErrDecryption      = secret.ErrDecryption
+	ErrNoGenerator     = secret.ErrNoGenerator
+	ErrUnavailable     = secret.ErrUnavailable
+	ErrInternal        = secret.ErrInternal
+)
