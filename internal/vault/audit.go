@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -67,46 +68,56 @@ const auditScan = 50_000
 // List tells entries in the order of the log. It sees every entry that was
 // durable when it was called.
 func (a *Audit) List(ctx context.Context, q AuditQuery) (Page[audit.Entry], error) {
-	page := Page[audit.Entry]{Items: []audit.Entry{}}
+	var page Page[audit.Entry]
 	e := a.entry(audit.AuditList)
 	limit, err := pageSize(q.Limit)
 	if err != nil {
-		return page, a.vault.conclude(ctx, e, err)
+		return page, a.vault.refuse(ctx, e, err)
 	}
-	kind := fmt.Sprintf("audit\x00%s\x00%t\x00%v", a.tenant, q.Newest, q.Filter)
+	kind := a.listKind(q)
 	at, err := a.vault.parseIndexCursor(kind, q.Cursor)
 	if err != nil {
-		return page, a.vault.conclude(ctx, e, err)
+		return page, a.vault.refuse(ctx, e, err)
 	}
-	if err := a.vault.sequence(ctx); err != nil {
-		return page, a.vault.conclude(ctx, e, err)
+	err = a.vault.store.View(ctx, a.authorize)
+	if err == nil {
+		err = a.vault.sequence(ctx)
 	}
-	err = a.vault.store.View(ctx, func(r store.Reader) error {
-		page = Page[audit.Entry]{Items: []audit.Entry{}}
-		if err := a.authorize(r); err != nil {
-			return err
-		}
-		w, err := a.walk(r.Log(), q.Newest, at)
-		if err != nil {
-			return err
-		}
-		for scanned := 0; ; scanned++ {
-			if len(page.Items) == limit || scanned == auditScan {
-				if !w.done() {
-					page.Next = a.vault.cursor(kind, strconv.FormatInt(w.at, 10))
-				}
-				return nil
-			}
-			entry, ok, err := w.next()
-			if err != nil || !ok {
+	if err == nil {
+		err = a.vault.store.View(ctx, func(r store.Reader) error {
+			page = Page[audit.Entry]{Items: []audit.Entry{}}
+			w, err := a.walk(r.Log(), q.Newest, at)
+			if err != nil {
 				return err
 			}
-			if q.Match(entry) {
-				page.Items = append(page.Items, entry)
+			return a.list(w, q, limit, kind, &page)
+		})
+	}
+	return settled(page, a.vault.conclude(ctx, e, err))
+}
+
+// listKind names a list in cursors.
+func (a *Audit) listKind(q AuditQuery) string {
+	return fmt.Sprintf("audit\x00%s\x00%t\x00%q%q%q%q%q\x00%d\x00%d", a.tenant, q.Newest,
+		q.Secret, q.Principal, q.Action, q.Result, q.Correlation, q.From.UnixNano(), q.To.UnixNano())
+}
+
+func (a *Audit) list(w *walker, q AuditQuery, limit int, kind string, page *Page[audit.Entry]) error {
+	for scanned := 0; ; scanned++ {
+		if len(page.Items) == limit || scanned == auditScan {
+			if !w.done() {
+				page.Next = a.vault.cursor(kind, strconv.FormatInt(w.at, 10))
 			}
+			return nil
 		}
-	})
-	return page, a.vault.conclude(ctx, e, err)
+		entry, ok, err := w.next()
+		if err != nil || !ok {
+			return err
+		}
+		if q.Match(entry) {
+			page.Items = append(page.Items, entry)
+		}
+	}
 }
 
 func (v *Vault) parseIndexCursor(kind, cursor string) (int64, error) {
@@ -120,15 +131,13 @@ func (v *Vault) parseIndexCursor(kind, cursor string) (int64, error) {
 // Tail calls f with each entry after a position, as it gets its place, until
 // ctx ends or f returns an error. The position is an entry's sequence number
 // within the tenant, or, for the whole deployment, its leaf index; below zero
-// it begins with the next entry.
+// it begins with the next entry. A caller that loses its right meanwhile is
+// refused.
 func (a *Audit) Tail(ctx context.Context, after int64, f func(audit.Entry) error) error {
 	at := after + 1
 	err := a.vault.store.View(ctx, func(r store.Reader) error {
-		if err := a.authorize(r); err != nil {
+		if err := a.authorize(r); err != nil || after >= 0 {
 			return err
-		}
-		if after >= 0 {
-			return nil
 		}
 		last, err := a.last(r.Log())
 		at = last + 1
@@ -139,9 +148,17 @@ func (a *Audit) Tail(ctx context.Context, after int64, f func(audit.Entry) error
 	}
 	for {
 		grown := a.vault.journal.growth()
-		next, err := a.tailOnce(ctx, at, f)
-		if err != nil {
-			return err
+		entries, next, err := a.tailOnce(ctx, at)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			return a.vault.conclude(ctx, a.entry(audit.AuditList), err)
+		}
+		for _, entry := range entries {
+			if err := f(entry); err != nil {
+				return err
+			}
 		}
 		if next != at {
 			at = next
@@ -159,14 +176,11 @@ func (a *Audit) Tail(ctx context.Context, after int64, f func(audit.Entry) error
 // slow receiver holds no snapshot.
 const tailChunk = 500
 
-// tailOnce hands on what there is from a position, and returns the next one.
-func (a *Audit) tailOnce(ctx context.Context, at int64, f func(audit.Entry) error) (int64, error) {
-	var entries []audit.Entry
-	next := at
-	err := a.vault.store.View(ctx, func(r store.Reader) error {
-		entries = nil
-		// Whoever lost the right since is refused now.
-		if err := a.authorize(r); err != nil {
+// tailOnce reads what there is from a position, and says which is the next.
+func (a *Audit) tailOnce(ctx context.Context, at int64) (entries []audit.Entry, next int64, err error) {
+	err = a.vault.store.View(ctx, func(r store.Reader) error {
+		entries, next = nil, at
+		if err := a.stillAuthorized(r); err != nil {
 			return err
 		}
 		w, err := a.walk(r.Log(), false, at)
@@ -183,15 +197,22 @@ func (a *Audit) tailOnce(ctx context.Context, at int64, f func(audit.Entry) erro
 		}
 		return nil
 	})
-	if err != nil {
-		return at, a.vault.answer(err)
-	}
-	for _, entry := range entries {
-		if err := f(entry); err != nil {
-			return at, err
+	return entries, next, err
+}
+
+// stillAuthorized is authorize for a caller whose credential was checked some
+// time ago.
+func (a *Audit) stillAuthorized(r store.Reader) error {
+	if id := a.caller.credential; id != "" {
+		cred, tenant, err := r.Credentials().ByID(id)
+		if errors.Is(err, store.ErrAbsent) || err == nil && !usable(cred, tenant, a.vault.now()) {
+			return secret.ErrUnauthenticated
+		}
+		if err != nil {
+			return err
 		}
 	}
-	return next, nil
+	return a.authorize(r)
 }
 
 // Checkpoint gives every durable entry its place, and returns the signed
@@ -217,7 +238,7 @@ func (a *Audit) handOut(ctx context.Context, get func() (*store.Checkpoint, erro
 		return nil, a.vault.conclude(ctx, e, err)
 	}
 	e.TreeSize = c.Size
-	return c.Note, a.vault.conclude(ctx, e, nil)
+	return settled(c.Note, a.vault.conclude(ctx, e, nil))
 }
 
 // RedactQuery says whose personal part is deleted: entries that match all
@@ -237,49 +258,50 @@ const redactChunk = 1000
 func (a *Audit) Redact(ctx context.Context, q RedactQuery) (int, error) {
 	e := a.entry(audit.AuditRedact)
 	if q == (RedactQuery{}) {
-		return 0, a.vault.conclude(ctx, e, secret.Invalid("secret", "give a secret, a principal or an index"))
+		return 0, a.vault.refuse(ctx, e, secret.Invalid("secret", "give a secret, a principal or an index"))
 	}
+	end := int64(-1)
 	err := a.vault.store.View(ctx, func(r store.Reader) error { return a.allow(r, policy.Redact) })
 	if err == nil {
 		err = a.vault.sequence(ctx)
 	}
+	if err == nil {
+		err = a.vault.store.View(ctx, func(r store.Reader) error {
+			var err error
+			end, err = a.last(r.Log())
+			return err
+		})
+	}
 	if err != nil {
 		return 0, a.vault.conclude(ctx, e, err)
 	}
-	total, at := 0, int64(0)
-	for {
-		n, next, err := a.redactOnce(ctx, q, at)
+	total := 0
+	for at := int64(0); at <= end; {
+		n, next, err := a.redactOnce(ctx, e, q, at, end)
 		total += n
 		if err != nil {
-			return total, a.vault.conclude(ctx, e, err)
-		}
-		if next < 0 {
-			break
+			return total, err
 		}
 		at = next
 	}
-	e.Detail = fmt.Sprintf("%d entries redacted", total)
-	if err := a.vault.conclude(ctx, e, nil); err != nil {
-		return total, err
+	if total == 0 {
+		e.Detail = "0 entries redacted"
+		return 0, a.vault.conclude(ctx, e, nil)
 	}
 	return total, a.vault.answer(a.vault.store.Scrub(ctx))
 }
 
-// redactOnce redacts what matches in the next stretch of the log, and returns
-// where to go on; -1 at its end.
-func (a *Audit) redactOnce(ctx context.Context, q RedactQuery, at int64) (n int, next int64, err error) {
-	err = a.vault.store.Update(ctx, func(tx store.Tx) error {
-		n, next = 0, -1
-		var list []store.Redaction
-		w, err := a.walk(tx.Log(), false, at)
+// redactOnce redacts what matches in the next stretch of the log, which ends at
+// end, and returns where to go on. The entry commits with what it tells of.
+func (a *Audit) redactOnce(ctx context.Context, e audit.Entry, q RedactQuery, at, end int64) (n int, next int64, err error) {
+	var list []store.Redaction
+	err = a.vault.store.View(ctx, func(r store.Reader) error {
+		list = nil
+		w, err := a.walk(r.Log(), false, at)
 		if err != nil {
 			return err
 		}
-		for scanned := 0; ; scanned++ {
-			if len(list) == redactChunk || scanned == auditScan {
-				next = w.at
-				break
-			}
+		for scanned := 0; w.at <= end && len(list) < redactChunk && scanned < auditScan; scanned++ {
 			entry, ok, err := w.next()
 			if err != nil {
 				return err
@@ -291,13 +313,23 @@ func (a *Audit) redactOnce(ctx context.Context, q RedactQuery, at int64) (n int,
 				list = append(list, store.Redaction{Index: entry.Index, Record: w.record.Redact()})
 			}
 		}
-		n = len(list)
-		if n == 0 {
-			return nil
-		}
+		next = w.at
+		return nil
+	})
+	switch {
+	case err != nil:
+		return 0, at, a.vault.conclude(ctx, e, err)
+	case len(list) == 0:
+		return 0, next, nil
+	}
+	err = a.vault.change(ctx, e, func(tx store.Tx, e *audit.Entry) error {
+		e.Detail = fmt.Sprintf("%d entries redacted", len(list))
 		return tx.EditLog().Redact(list)
 	})
-	return n, next, a.vault.answer(err)
+	if err != nil {
+		return 0, at, err
+	}
+	return len(list), next, nil
 }
 
 func (q RedactQuery) matches(e audit.Entry) bool {

@@ -80,7 +80,10 @@ func (v *Vault) Authenticate(ctx context.Context, o Origin, token []byte) (*Call
 	case !usable(cred, tenant, v.now()):
 		return nil, v.Refuse(ctx, o, secret.ErrUnauthenticated)
 	}
-	if err := v.noteUse(ctx, cred); err != nil {
+	switch err := v.noteUse(ctx, cred); {
+	case errors.Is(err, store.ErrAbsent): // gone meanwhile
+		return nil, v.Refuse(ctx, o, secret.ErrUnauthenticated)
+	case err != nil:
 		return nil, v.Refuse(ctx, o, v.answer(err))
 	}
 	return callerOf(o, cred, tenant), nil

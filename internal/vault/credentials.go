@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"fastness/internal/audit"
@@ -31,12 +32,9 @@ func (s *Session) Credentials() *Credentials {
 	return &Credentials{
 		vault: s.vault,
 		authorize: func(r store.Reader) (secret.TenantID, error) {
-			t, err := s.row(r)
+			t, err := s.administered(r)
 			if err != nil {
 				return secret.TenantID{}, err
-			}
-			if t.State == store.Suspended && !s.caller.subject.Operator {
-				return t.ID, secret.ErrSuspended
 			}
 			return t.ID, s.allowTenant(policy.ManageTokens)
 		},
@@ -115,6 +113,11 @@ func (t TokenSpec) validate(operator bool) error {
 
 // Create makes a token.
 func (c *Credentials) Create(ctx context.Context, spec TokenSpec) (*NewToken, error) {
+	return c.create(ctx, spec, func(store.Tx) error { return nil })
+}
+
+// create makes a token if check finds nothing against it.
+func (c *Credentials) create(ctx context.Context, spec TokenSpec, check func(store.Tx) error) (*NewToken, error) {
 	token, hash := identity.NewToken()
 	cred := &store.Credential{
 		ID: identity.NewTokenID(), Kind: store.Token, Principal: spec.Principal, Hash: hash,
@@ -131,6 +134,9 @@ func (c *Credentials) Create(ctx context.Context, spec TokenSpec) (*NewToken, er
 		if err := spec.validate(cred.Tenant.IsZero()); err != nil {
 			return err
 		}
+		if err := check(tx); err != nil {
+			return err
+		}
 		if err := c.makeRoom(tx, cred.Tenant); err != nil {
 			return err
 		}
@@ -144,44 +150,57 @@ func (c *Credentials) Create(ctx context.Context, spec TokenSpec) (*NewToken, er
 	return &NewToken{ID: cred.ID, Principal: cred.Principal, Token: token, Expires: cred.Expires}, nil
 }
 
-// keepDead is how long a credential that has ended is still listed.
+// keepDead is how long a credential that has ended is still listed, if there
+// is room for it.
 const keepDead = 30 * 24 * time.Hour
 
-// makeRoom drops credentials that ended long ago, and refuses one too many.
+// makeRoom drops credentials that ended long ago, and, where there are as many
+// as there may be, the one that ended first. It refuses one too many.
 func (c *Credentials) makeRoom(tx store.Tx, t secret.TenantID) error {
-	creds, err := tx.Credentials().List(t, "", secret.MaxTokens+1)
+	creds, err := tx.Credentials().List(t, "", secret.MaxTokens)
 	if err != nil {
 		return err
 	}
-	before := c.vault.now().Add(-keepDead)
-	kept := 0
+	now := c.vault.now()
+	slices.SortFunc(creds, func(a, b *store.Credential) int { return ended(a, now).Compare(ended(b, now)) })
+	kept := len(creds)
 	for _, cred := range creds {
-		if endedBefore(cred.Revoked, before) || endedBefore(cred.Expires, before) {
-			if err := tx.EditCredentials().Delete(cred.ID); err != nil {
-				return err
-			}
-			continue
+		end := ended(cred, now)
+		if end.After(now) || now.Sub(end) < keepDead && kept < secret.MaxTokens {
+			break
 		}
-		kept++
+		if err := tx.EditCredentials().Delete(cred.ID); err != nil {
+			return err
+		}
+		kept--
 	}
 	if kept >= secret.MaxTokens {
-		return secret.Limited("tokens", fmt.Sprintf("at most %d credentials a tenant", secret.MaxTokens))
+		return secret.Limited("tokens", fmt.Sprintf("at most %d live credentials", secret.MaxTokens))
 	}
 	return nil
 }
 
-func endedBefore(end, t time.Time) bool { return !end.IsZero() && end.Before(t) }
+// ended is when a credential ended; a time to come if it is live.
+func ended(c *store.Credential, now time.Time) time.Time {
+	end := now.Add(1)
+	for _, t := range []time.Time{c.Revoked, c.Expires} {
+		if !t.IsZero() && t.Before(end) {
+			end = t
+		}
+	}
+	return end
+}
 
 // List tells the credentials by id, revoked ones too.
 func (c *Credentials) List(ctx context.Context, limit int, cursor string) (Page[TokenInfo], error) {
-	page := Page[TokenInfo]{Items: []TokenInfo{}}
+	var page Page[TokenInfo]
 	limit, err := pageSize(limit)
 	if err != nil {
-		return page, c.vault.conclude(ctx, c.entry(audit.TokenList), err)
+		return page, c.vault.refuse(ctx, c.entry(audit.TokenList), err)
 	}
 	after, err := c.vault.parseCursor(c.scope, cursor)
 	if err != nil {
-		return page, c.vault.conclude(ctx, c.entry(audit.TokenList), err)
+		return page, c.vault.refuse(ctx, c.entry(audit.TokenList), err)
 	}
 	err = c.vault.store.View(ctx, func(r store.Reader) error {
 		t, err := c.authorize(r)
@@ -202,7 +221,7 @@ func (c *Credentials) List(ctx context.Context, limit int, cursor string) (Page[
 		}
 		return nil
 	})
-	return page, c.vault.conclude(ctx, c.entry(audit.TokenList), err)
+	return settled(page, c.vault.conclude(ctx, c.entry(audit.TokenList), err))
 }
 
 func tokenInfo(c *store.Credential) TokenInfo {
@@ -239,21 +258,15 @@ func (c *Credentials) Revoke(ctx context.Context, id string) error {
 // InitToken makes the deployment's first operator token; ErrExists while there
 // is a live one.
 func (o *Operator) InitToken(ctx context.Context) (*NewToken, error) {
-	live := false
-	err := o.vault.store.View(ctx, func(r store.Reader) error {
-		creds, err := r.Credentials().List(secret.TenantID{}, "", secret.MaxTokens)
+	return o.Credentials().create(ctx, TokenSpec{Principal: "operator"}, func(tx store.Tx) error {
+		creds, err := tx.Credentials().List(secret.TenantID{}, "", secret.MaxTokens)
 		for _, c := range creds {
-			live = live || usable(c, nil, o.vault.now())
+			if usable(c, nil, o.vault.now()) {
+				return &secret.Error{Code: secret.ErrExists.Code, Detail: "the deployment has an operator already"}
+			}
 		}
 		return err
 	})
-	if err == nil && live {
-		err = &secret.Error{Code: secret.ErrExists.Code, Detail: "the deployment has an operator already"}
-	}
-	if err != nil {
-		return nil, o.vault.conclude(ctx, o.caller.entry(o.vault, audit.TokenCreate), err)
-	}
-	return o.Credentials().Create(ctx, TokenSpec{Principal: "operator"})
 }
 
 // devPrincipal is the operator of a development server.
@@ -284,33 +297,38 @@ func (o *Operator) DevTenant(ctx context.Context, name secret.TenantName) (*NewT
 
 // openAdministrator opens the access key that a tenant was made with.
 func (o *Operator) openAdministrator(ctx context.Context, name secret.TenantName) (*NewTenant, error) {
-	made := &NewTenant{Name: name, Region: o.vault.region}
+	var made *NewTenant
 	err := o.vault.store.View(ctx, func(r store.Reader) error {
 		t, err := tenantByName(r, name)
 		if err != nil {
 			return err
 		}
-		made.Account = t.Account
-		creds, err := r.Credentials().List(t.ID, "", secret.MaxTokens)
-		if err != nil {
-			return err
-		}
-		for _, c := range creds {
-			if c.Kind != store.AccessKey || !usable(c, t, o.vault.now()) {
-				continue
-			}
-			key, err := o.vault.key(r, t.ID, c.Key)
-			if err != nil {
-				return err
-			}
-			defer key.release()
-			made.AccessKeyID = c.ID
-			made.SecretAccessKey, err = key.kek.OpenAccessKey(t.ID, c.ID, c.Sealed)
-			return err
-		}
-		return secret.ErrNotFound
+		made, err = o.openAccessKey(r, t)
+		return err
 	})
-	return made, o.vault.answer(err)
+	e := o.entry(audit.TokenList, name)
+	e.Detail = "access key opened"
+	return settled(made, o.vault.conclude(ctx, e, err))
+}
+
+func (o *Operator) openAccessKey(r store.Reader, t *store.Tenant) (*NewTenant, error) {
+	creds, err := r.Credentials().List(t.ID, "", secret.MaxTokens)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range creds {
+		if c.Kind != store.AccessKey || !usable(c, t, o.vault.now()) {
+			continue
+		}
+		key, err := o.vault.key(r, t.ID, c.Key, secret.AES256GCM)
+		if err != nil {
+			return nil, err
+		}
+		defer key.release()
+		plain, err := key.kek.OpenAccessKey(t.ID, c.ID, c.Sealed)
+		return &NewTenant{Name: t.Name, Account: t.Account, Region: o.vault.region, AccessKeyID: c.ID, SecretAccessKey: plain}, err
+	}
+	return nil, secret.ErrNotFound
 }
 
 func (o *Operator) renewDevToken(ctx context.Context) (*NewToken, error) {

@@ -1,21 +1,35 @@
 package vault
 
 import (
+	"bytes"
 	"crypto/hmac"
+	"crypto/subtle"
 	"encoding/base64"
+	"strings"
 
 	"fastness/internal/secret"
 )
 
-// cursorMAC is how many bytes of the MAC a cursor carries: forging one buys a
-// place in a list that the forger may read anyway.
-const cursorMAC = 16
+const (
+	// cursorMAC is how many bytes of the MAC a cursor carries: forging one buys
+	// a place in a list that the forger may read anyway.
+	cursorMAC = 16
+	// cursorBlock is what positions are padded to, so that their length tells
+	// little.
+	cursorBlock = 32
+)
 
 // cursor makes a position opaque and binds it to the list it belongs to: kind
-// names the tenant and the query, so that no other list takes it.
+// names the tenant and the query, so that no other list takes it. The position
+// may be the name of a secret that is hidden from the caller, so it is
+// encrypted: MAC first, then a key stream made from the MAC (as SIV does), of
+// the same subkey. Positions hold no NUL, which is the padding.
 func (v *Vault) cursor(kind, position string) string {
-	mac := v.roots.current.MAC("page", []byte(kind+"\x00\x00"+position))
-	return base64.RawURLEncoding.EncodeToString(append(mac[:cursorMAC:cursorMAC], position...))
+	padded := (len(position) + cursorBlock - 1) / cursorBlock * cursorBlock
+	raw := append(v.cursorTag(kind, position), make([]byte, padded)...)
+	copy(raw[cursorMAC:], position)
+	v.cursorStream(raw[:cursorMAC], raw[cursorMAC:])
+	return base64.RawURLEncoding.EncodeToString(raw)
 }
 
 // parseCursor returns the position of a cursor made for the same kind; empty
@@ -25,14 +39,33 @@ func (v *Vault) parseCursor(kind, cursor string) (string, error) {
 		return "", nil
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
-	if err != nil || len(raw) < cursorMAC {
+	if err != nil || len(raw) > maxCursor || len(raw)%cursorBlock != cursorMAC {
 		return "", errCursor
 	}
-	mac := v.roots.current.MAC("page", []byte(kind+"\x00\x00"+string(raw[cursorMAC:])))
-	if !hmac.Equal(mac[:cursorMAC], raw[:cursorMAC]) {
+	tag := raw[:cursorMAC]
+	v.cursorStream(tag, raw[cursorMAC:])
+	position := strings.TrimRight(string(raw[cursorMAC:]), "\x00")
+	if !hmac.Equal(v.cursorTag(kind, position), tag) {
 		return "", errCursor
 	}
-	return string(raw[cursorMAC:]), nil
+	return position, nil
+}
+
+// maxCursor is the length of a cursor to the longest name.
+const maxCursor = cursorMAC + secret.MaxName
+
+func (v *Vault) cursorTag(kind, position string) []byte {
+	mac := v.roots.current.MAC("cursor", []byte(kind+"\x00\x00"+position))
+	return bytes.Clone(mac[:cursorMAC])
+}
+
+// cursorStream adds the key stream of a tag to whole blocks.
+func (v *Vault) cursorStream(tag, blocks []byte) {
+	for i := byte(0); len(blocks) > 0; i++ {
+		stream := v.roots.current.MAC("cursor stream", append(tag[:cursorMAC:cursorMAC], i))
+		subtle.XORBytes(blocks, blocks[:cursorBlock], stream[:])
+		blocks = blocks[cursorBlock:]
+	}
 }
 
 // parseVersionCursor is parseCursor for a list by version number.

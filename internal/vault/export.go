@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -95,35 +96,44 @@ func (a *Audit) writeBundle(ctx context.Context, w io.Writer, e audit.Entry, c *
 		Entries: c.Size, Tree: tlog.Tree{N: c.Size, Hash: c.Root},
 	}
 	if a.tenant != "" {
-		seq, err := a.exportEntry(ctx, e)
+		seq, err := a.exportEntry(ctx, e, c.Size)
 		if err != nil {
 			return err
 		}
 		h.Entries = seq
 	}
 	tiles := &snapshotTiles{}
-	b, err := audit.NewBundleWriter(w, h, audit.NewHashReader(c.Size, tiles))
+	var spool bytes.Buffer // a slow receiver must not hold a snapshot
+	b, err := audit.NewBundleWriter(&spool, h, audit.NewHashReader(c.Size, tiles))
 	if err != nil {
 		return err
 	}
-	first := int64(0)
+	at := int64(0)
 	if a.tenant != "" {
-		first = 1
+		at = 1
 	}
-	for at := first; at < first+h.Entries; {
-		err := a.vault.store.View(ctx, func(r store.Reader) error {
+	for end := at + h.Entries; at < end; {
+		err := a.vault.store.View(ctx, func(r store.Reader) (err error) {
 			tiles.log = r.Log()
-			at, err = a.addEntries(b, r.Log(), at, min(at+exportChunk, first+h.Entries))
+			at, err = a.addEntries(b, r.Log(), at, min(at+exportChunk, end))
 			return err
 		})
 		if err != nil {
 			return err
 		}
+		if _, err := spool.WriteTo(w); err != nil {
+			return err
+		}
 	}
-	return a.vault.store.View(ctx, func(r store.Reader) error {
+	err = a.vault.store.View(ctx, func(r store.Reader) error {
 		tiles.log = r.Log()
 		return b.Close(c.Note)
 	})
+	if err != nil {
+		return err
+	}
+	_, err = spool.WriteTo(w)
+	return err
 }
 
 // addEntries writes the entries at the positions from at to end, exclusive.
@@ -141,7 +151,7 @@ func (a *Audit) addEntries(b *audit.BundleWriter, r store.LogReader, at, end int
 			return at, fmt.Errorf("%w: no place for entry %d", errBrokenLog, at)
 		}
 		for _, p := range places {
-			place, err := w.seek(p.index)
+			place, err := w.own(p)
 			if err != nil {
 				return at, err
 			}
@@ -154,8 +164,9 @@ func (a *Audit) addEntries(b *audit.BundleWriter, r store.LogReader, at, end int
 	return at, nil
 }
 
-// exportEntry finds the sequence number that the export's entry was given.
-func (a *Audit) exportEntry(ctx context.Context, e audit.Entry) (seq int64, err error) {
+// exportEntry finds the sequence number that the export's entry was given in
+// the tree of a size.
+func (a *Audit) exportEntry(ctx context.Context, e audit.Entry, size int64) (seq int64, err error) {
 	err = a.vault.store.View(ctx, func(r store.Reader) error {
 		w, err := a.walk(r.Log(), true, -1)
 		if err != nil {
@@ -169,7 +180,7 @@ func (a *Audit) exportEntry(ctx context.Context, e audit.Entry) (seq int64, err 
 			if !ok {
 				return fmt.Errorf("%w: the export's entry is missing", errBrokenLog)
 			}
-			if entry.Action == audit.AuditExport && entry.CorrelationID == e.CorrelationID && entry.Timestamp.Equal(e.Timestamp) {
+			if entry.Index < size && sameExport(entry, e) {
 				seq = int64(entry.Seq)
 				return nil
 			}
@@ -178,13 +189,20 @@ func (a *Audit) exportEntry(ctx context.Context, e audit.Entry) (seq int64, err 
 	return seq, err
 }
 
+// sameExport reports whether an entry of the log can be that of the export e.
+// Exports that do not differ in this have the same bundle.
+func sameExport(entry, e audit.Entry) bool {
+	return entry.Action == audit.AuditExport && entry.Result == audit.Success && entry.CorrelationID == e.CorrelationID &&
+		entry.Timestamp.Equal(e.Timestamp) && entry.Nonce == e.Nonce && entry.TreeSize == e.TreeSize
+}
+
 // Inclusion proves that an entry is in the log, under the newest checkpoint of
 // at most size; size < 0 means the newest of all, made if the entry has none.
 func (a *Audit) Inclusion(ctx context.Context, index, size int64) (*audit.Inclusion, error) {
 	var doc *audit.Inclusion
 	err := a.vault.store.View(ctx, a.authorize)
 	if err == nil && size < 0 {
-		_, err = a.vault.checkpoint(ctx)
+		err = a.cover(ctx, index)
 	}
 	if err == nil {
 		err = a.vault.store.View(ctx, func(r store.Reader) error {
@@ -193,7 +211,17 @@ func (a *Audit) Inclusion(ctx context.Context, index, size int64) (*audit.Inclus
 			return err
 		})
 	}
-	return doc, a.vault.conclude(ctx, a.entry(audit.AuditProof), err)
+	return settled(doc, a.vault.conclude(ctx, a.entry(audit.AuditProof), err))
+}
+
+// cover makes a checkpoint unless the newest one covers an entry.
+func (a *Audit) cover(ctx context.Context, index int64) error {
+	c, err := a.vault.latest(ctx)
+	if err == nil && index < c.Size || err != nil && !errors.Is(err, secret.ErrNotFound) {
+		return err
+	}
+	_, err = a.vault.checkpoint(ctx)
+	return err
 }
 
 func (a *Audit) inclusion(r store.LogReader, index, size int64) (*audit.Inclusion, error) {
@@ -247,7 +275,7 @@ func (a *Audit) Consistency(ctx context.Context, from, to int64) (*audit.Consist
 		doc, err = audit.ProveConsistency(from, c.Note, audit.NewHashReader(c.Size, r.Log()))
 		return err
 	})
-	return doc, a.vault.conclude(ctx, a.entry(audit.AuditProof), err)
+	return settled(doc, a.vault.conclude(ctx, a.entry(audit.AuditProof), err))
 }
 
 func checkpointOf(r store.LogReader, size int64) (*store.Checkpoint, error) {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"fastness/internal/audit"
+	"fastness/internal/secret"
 	"fastness/internal/store"
 )
 
@@ -13,8 +14,7 @@ import (
 // for, and expired keys dropped from memory.
 const janitorPeriod = time.Minute
 
-// janitorChunk bounds one round, so that a mass deletion does not hold the
-// writer; what is left waits for the next.
+// janitorChunk bounds one round, after which what was purged is scrubbed.
 const janitorChunk = 100
 
 func (v *Vault) runJanitor(ctx context.Context) {
@@ -26,15 +26,23 @@ func (v *Vault) runJanitor(ctx context.Context) {
 			return
 		case <-tick.C:
 			v.keys.expire()
-			if _, err := v.PurgeExpired(ctx); err != nil && ctx.Err() == nil {
-				v.log.ErrorContext(ctx, "purging deleted secrets", "error", err)
+			if err := v.purgeAll(ctx); err != nil && ctx.Err() == nil {
+				v.log.ErrorContext(ctx, "purging deleted secrets", "error", err, "cause", secret.Of(err).Cause)
 			}
 		}
 	}
 }
 
-// PurgeExpired destroys secrets whose recovery window has ended, and returns
-// how many. An open Vault does so by itself every minute.
+func (v *Vault) purgeAll(ctx context.Context) error {
+	for {
+		if n, err := v.PurgeExpired(ctx); err != nil || n < janitorChunk {
+			return err
+		}
+	}
+}
+
+// PurgeExpired destroys some secrets whose recovery window has ended, oldest
+// first, and returns how many. An open Vault purges all of them every minute.
 func (v *Vault) PurgeExpired(ctx context.Context) (int, error) {
 	var refs []store.SecretRef
 	names := map[store.SecretRef]*store.Tenant{}
@@ -55,10 +63,12 @@ func (v *Vault) PurgeExpired(ctx context.Context) (int, error) {
 	}
 	purged := 0
 	for _, ref := range refs {
-		if err := v.purgeExpired(ctx, names[ref], ref); err != nil {
+		switch err := v.purgeExpired(ctx, names[ref], ref); {
+		case err == nil:
+			purged++
+		case !errors.Is(err, errRetry):
 			return purged, err
 		}
-		purged++
 	}
 	if purged == 0 {
 		return 0, nil
@@ -66,20 +76,19 @@ func (v *Vault) PurgeExpired(ctx context.Context) (int, error) {
 	return purged, v.answer(v.store.Scrub(ctx))
 }
 
+// purgeExpired destroys one secret, or returns errRetry if it is not, or no
+// longer, to be destroyed.
 func (v *Vault) purgeExpired(ctx context.Context, t *store.Tenant, ref store.SecretRef) error {
 	e := v.system().entry(v, audit.Purge)
 	e.TenantID, e.SecretName = t.Name, string(ref.Name)
 	return v.change(ctx, e, func(tx store.Tx, _ *audit.Entry) error {
 		sec, err := tx.Secrets(ref.Tenant).Secret(ref.Name)
-		if errors.Is(err, store.ErrAbsent) {
-			return nil
-		}
 		if err != nil {
-			return err
+			return stale(err)
 		}
 		// It may have been restored since it was found.
 		if sec.ID != ref.ID || sec.Deletion.IsZero() || v.now().Before(sec.Deletion) {
-			return nil
+			return errRetry
 		}
 		return tx.EditSecrets(ref.Tenant).Purge(sec.ID)
 	})

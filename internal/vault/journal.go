@@ -35,24 +35,26 @@ type journal struct {
 	node   string // who holds the lease
 	anchor Anchor
 
-	mu       sync.Mutex // held while sequencing or signing: one at a time
-	keys     logKeys    // guarded by mu
-	anchored int64      // size of the last checkpoint that is safe outside; guarded by mu
+	mu   sync.Mutex // held while sequencing or signing: one at a time
+	keys logKeys    // guarded by mu
 
-	grown chan struct{} // closed and replaced whenever the tree has grown; guarded by waitMu
-	wait  sync.Mutex    // guards grown, briefly
+	publishing sync.Mutex // held while the anchor is spoken to
+	brief      sync.Mutex // guards what follows
+	outbox     []*store.Checkpoint
+	queued     int64         // size of the last checkpoint in the outbox, ever
+	grown      chan struct{} // closed and replaced whenever the tree has grown
 }
 
 // growth returns a channel that is closed when the tree next grows.
 func (j *journal) growth() <-chan struct{} {
-	j.wait.Lock()
-	defer j.wait.Unlock()
+	j.brief.Lock()
+	defer j.brief.Unlock()
 	return j.grown
 }
 
 func (j *journal) announce() {
-	j.wait.Lock()
-	defer j.wait.Unlock()
+	j.brief.Lock()
+	defer j.brief.Unlock()
 	close(j.grown)
 	j.grown = make(chan struct{})
 }
@@ -73,7 +75,8 @@ func (v *Vault) runJournal(ctx context.Context) {
 		err := v.sequence(ctx)
 		if err == nil && v.now().Sub(last) >= checkpointPeriod {
 			last = v.now()
-			_, err = v.checkpoint(ctx)
+			_, err = v.makeCheckpoint(ctx)
+			v.start(func() { v.publish(ctx) }) // the anchor may be slow
 		}
 		if err != nil && ctx.Err() == nil && !errors.Is(err, store.ErrFenced) {
 			v.log.ErrorContext(ctx, "keeping the audit log", "error", err)
@@ -88,16 +91,18 @@ func (v *Vault) sequence(ctx context.Context) error {
 	return v.sequenceLocked(ctx)
 }
 
+// sequenceLocked ends with the first round that found less than a chunk: what
+// was committed since may wait, or constant load would hold it here for ever.
 func (v *Vault) sequenceLocked(ctx context.Context) error {
-	for grew := false; ; grew = true {
+	for {
 		n, err := v.sequenceChunk(ctx)
 		if err != nil {
 			return fmt.Errorf("sequencing: %w", err)
 		}
-		if n == 0 {
-			if grew {
-				v.journal.announce()
-			}
+		if n > 0 {
+			v.journal.announce()
+		}
+		if n < sequenceChunk {
 			return nil
 		}
 	}
@@ -166,10 +171,17 @@ func plan(r store.LogReader, pending []store.PendingBatch) (*store.Placed, int, 
 	return placed, n, nil
 }
 
-// checkpoint sequences, stores size and root of the tree, then signs them,
-// and returns the newest signed checkpoint. A tree that has not grown keeps
-// the one it has; an empty tree has none, and gets its first entry here.
+// checkpoint makes a checkpoint and sends it to the anchor.
 func (v *Vault) checkpoint(ctx context.Context) (*store.Checkpoint, error) {
+	c, err := v.makeCheckpoint(ctx)
+	v.publish(ctx)
+	return c, err
+}
+
+// makeCheckpoint sequences, stores size and root of the tree, then signs them,
+// and returns the newest signed checkpoint. A tree that has not grown keeps
+// the one it has; an empty one has none: secret.ErrNotFound.
+func (v *Vault) makeCheckpoint(ctx context.Context) (*store.Checkpoint, error) {
 	v.journal.mu.Lock()
 	defer v.journal.mu.Unlock()
 	return v.checkpointLocked(ctx)
@@ -186,27 +198,24 @@ func (v *Vault) checkpointLocked(ctx context.Context) (*store.Checkpoint, error)
 		return nil, fmt.Errorf("signing a checkpoint: %w", err)
 	}
 	c, err := v.latest(ctx)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		v.journal.post(c)
 	}
-	return c, v.anchorLocked(ctx, c)
+	return c, err
 }
 
 // addCheckpoint commits size and root before anything is signed, so that two
 // checkpoints of one size can never differ.
 func (v *Vault) addCheckpoint(ctx context.Context) error {
+	if grown, err := v.grownSinceCheckpoint(ctx); err != nil || !grown {
+		return err
+	}
 	return v.store.Update(ctx, func(tx store.Tx) error {
 		if err := v.holdLease(tx); err != nil {
 			return err
 		}
 		tree, err := tx.Log().State()
-		if err != nil || tree.Size == 0 {
-			return err
-		}
-		switch newest, err := tx.Log().Checkpoint(-1); {
-		case err == nil && newest.Size == tree.Size:
-			return nil
-		case err != nil && !errors.Is(err, store.ErrAbsent):
+		if err != nil {
 			return err
 		}
 		err = tx.EditLog().AddCheckpoint(store.Checkpoint{Size: tree.Size, Root: tree.Root, Created: v.now()})
@@ -217,17 +226,46 @@ func (v *Vault) addCheckpoint(ctx context.Context) error {
 	})
 }
 
+// grownSinceCheckpoint looks beside the writer, so that an idle deployment
+// writes nothing.
+func (v *Vault) grownSinceCheckpoint(ctx context.Context) (grown bool, err error) {
+	err = v.store.View(ctx, func(r store.Reader) error {
+		tree, err := r.Log().State()
+		if err != nil {
+			return err
+		}
+		newest, err := r.Log().Checkpoint(-1)
+		if errors.Is(err, store.ErrAbsent) {
+			grown = tree.Size > 0
+			return nil
+		}
+		grown = err == nil && newest.Size < tree.Size
+		return err
+	})
+	return grown, err
+}
+
 // signLocked signs every stored checkpoint that has no signature: the newest,
 // and those that a crash left behind.
 func (v *Vault) signLocked(ctx context.Context) error {
 	var unsigned []store.Checkpoint
+	var stored storedKeys
 	err := v.store.View(ctx, func(r store.Reader) error {
 		var err error
-		unsigned, err = r.Log().Unsigned()
+		if unsigned, err = r.Log().Unsigned(); err != nil || len(unsigned) == 0 {
+			return err
+		}
+		_, stored, err = readLogKeys(r)
 		return err
 	})
-	if err != nil {
+	if err != nil || len(unsigned) == 0 {
 		return err
+	}
+	// The keys may have been changed by a call that could not load them.
+	if stored.Now.Generation != v.journal.keys.generation {
+		if err := v.loadLogKeys(ctx); err != nil {
+			return err
+		}
 	}
 	for _, c := range unsigned {
 		note, err := v.journal.keys.sign(c)
@@ -261,16 +299,55 @@ func (v *Vault) latest(ctx context.Context) (*store.Checkpoint, error) {
 	return c, err
 }
 
-// anchorLocked sends a checkpoint outside. What could not be sent is logged,
-// and the next checkpoint tried: the anchor must not stop the log.
-func (v *Vault) anchorLocked(ctx context.Context, c *store.Checkpoint) error {
-	if v.journal.anchor == nil || c.Size <= v.journal.anchored {
+// post queues a checkpoint for the anchor, each once.
+func (j *journal) post(c *store.Checkpoint) {
+	j.brief.Lock()
+	defer j.brief.Unlock()
+	if j.anchor != nil && c.Size > j.queued {
+		j.outbox = append(j.outbox, c)
+		j.queued = c.Size
+	}
+}
+
+// next takes the oldest queued checkpoint, or nil.
+func (j *journal) next() *store.Checkpoint {
+	j.brief.Lock()
+	defer j.brief.Unlock()
+	if len(j.outbox) == 0 {
 		return nil
 	}
-	if err := v.journal.anchor.Publish(ctx, c.Note); err != nil {
-		v.log.ErrorContext(ctx, "sending a checkpoint to the anchor", "size", c.Size, "error", err)
-		return nil
+	c := j.outbox[0]
+	j.outbox = j.outbox[1:]
+	return c
+}
+
+// anchorTimeout bounds one call of the anchor.
+const anchorTimeout = 10 * time.Second
+
+// publish sends queued checkpoints outside, in order, unless somebody is at it,
+// who then sends these too. One that cannot be sent is logged and dropped, for
+// the next covers it: the anchor must not stop the log, which goes on meanwhile.
+func (v *Vault) publish(ctx context.Context) {
+	j := &v.journal
+	for j.pending() && j.publishing.TryLock() {
+		for c := j.next(); c != nil; c = j.next() {
+			if err := v.publishOne(ctx, c); err != nil {
+				v.log.ErrorContext(ctx, "sending a checkpoint to the anchor", "size", c.Size, "error", err)
+			}
+		}
+		j.publishing.Unlock()
 	}
-	v.journal.anchored = c.Size
-	return nil
+}
+
+func (j *journal) pending() bool {
+	j.brief.Lock()
+	defer j.brief.Unlock()
+	return len(j.outbox) > 0
+}
+
+// publishOne goes on when its caller has gone: the checkpoint is everybody's.
+func (v *Vault) publishOne(ctx context.Context, c *store.Checkpoint) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), anchorTimeout)
+	defer cancel()
+	return v.journal.anchor.Publish(ctx, c.Note)
 }

@@ -29,9 +29,13 @@ type keyCache struct {
 	order *list.List // of *heldKey, most recently used first
 }
 
+// keyRef names a key. One with its KEM key pair is another than one without,
+// which costs less to load and is all that aes-256-gcm needs: a tenant can get
+// its key pair while the key is cached.
 type keyRef struct {
 	tenant secret.TenantID
 	number uint32
+	kem    bool
 }
 
 // heldKey is a key with the number of those who use it. The cache counts as
@@ -145,9 +149,11 @@ func (k *heldKey) releaseLocked() {
 	}
 }
 
-// key returns a tenant's key for use, from the cache or unwrapped from the row.
-func (v *Vault) key(r store.Reader, t secret.TenantID, number uint32) (*heldKey, error) {
-	ref := keyRef{t, number}
+// key returns a tenant's key for use with an algorithm, from the cache or
+// unwrapped from the row. A key without the key pair that hybrid-quantum needs
+// is secret.ErrDecryption with errNoKEM.
+func (v *Vault) key(r store.Reader, t secret.TenantID, number uint32, alg secret.Algorithm) (*heldKey, error) {
+	ref := keyRef{t, number, alg == secret.HybridQuantum}
 	if k := v.keys.get(ref); k != nil {
 		return k, nil
 	}
@@ -158,6 +164,12 @@ func (v *Vault) key(r store.Reader, t secret.TenantID, number uint32) (*heldKey,
 	if err != nil {
 		return nil, err
 	}
+	switch {
+	case !ref.kem:
+		row.KEMSeed = nil
+	case row.KEMSeed == nil:
+		return nil, secret.ErrDecryption.With(errNoKEM)
+	}
 	kek, err := v.roots.unwrap(t, row)
 	if err != nil {
 		return nil, err
@@ -165,16 +177,5 @@ func (v *Vault) key(r store.Reader, t secret.TenantID, number uint32) (*heldKey,
 	return v.keys.put(ref, kek), nil
 }
 
-// hybridKey is key for a KEK that must have its KEM key pair; ok is false if
-// the row has none yet.
-func (v *Vault) hybridKey(r store.Reader, t secret.TenantID, number uint32) (k *heldKey, ok bool, err error) {
-	if k, err = v.key(r, t, number); err != nil || k.kek.KEMPublic != nil {
-		return k, err == nil, err
-	}
-	k.release()
-	v.keys.forget(t) // the row may have got a key pair since it was cached
-	if k, err = v.key(r, t, number); err != nil {
-		return nil, false, err
-	}
-	return k, k.kek.KEMPublic != nil, nil
-}
+// errNoKEM is a key that was never used for hybrid-quantum.
+var errNoKEM = errors.New("the key has no KEM key pair")

@@ -40,10 +40,11 @@ func purposes(generation int) (ed, ml string) {
 
 // logKeys are the keys of the log in use.
 type logKeys struct {
-	set    audit.KeySet
-	signer *audit.Signer
-	seeds  [2]*secretbuf.Key
-	now    func() time.Time
+	generation int
+	set        audit.KeySet
+	signer     *audit.Signer
+	seeds      [2]*secretbuf.Key
+	now        func() time.Time
 }
 
 func (k *logKeys) destroy() {
@@ -65,21 +66,31 @@ func (v *Vault) origin() string { return "fastness/" + hex.EncodeToString(v.root
 func (v *Vault) openJournal(ctx context.Context, node string, anchor Anchor) error {
 	v.journal.node, v.journal.anchor, v.journal.grown = node, anchor, make(chan struct{})
 	v.journal.keys.now = v.now
-	err := v.store.Update(ctx, func(tx store.Tx) error {
-		if _, err := tx.Meta(metaLogKeys); !errors.Is(err, store.ErrAbsent) {
-			return err
-		}
-		seeds, public, err := v.newSeeds(1)
-		if err != nil {
-			return err
-		}
-		set := audit.KeySet{Origin: v.origin(), Ranges: []audit.KeyRange{{Keys: public}}}
-		return putLogKeys(tx, set, storedKeys{Now: *seeds})
-	})
+	_, _, err := v.logKeys(ctx)
+	if errors.Is(err, store.ErrAbsent) {
+		err = v.store.Update(ctx, v.createLogKeys)
+	}
 	if err != nil {
 		return fmt.Errorf("preparing the log's keys: %w", err)
 	}
 	return v.loadLogKeys(ctx)
+}
+
+// createLogKeys makes the log's first keys. A log that has entries has lost
+// its own, which nobody may replace unnoticed.
+func (v *Vault) createLogKeys(tx store.Tx) error {
+	switch tree, err := tx.Log().State(); {
+	case err != nil:
+		return err
+	case tree.Size > 0:
+		return fmt.Errorf("%w: its keys are gone", errBrokenLog)
+	}
+	seeds, public, err := v.newSeeds(tx, 1)
+	if err != nil {
+		return err
+	}
+	set := audit.KeySet{Origin: v.origin(), Ranges: []audit.KeyRange{{Keys: public}}}
+	return putLogKeys(tx, set, storedKeys{Now: *seeds})
 }
 
 func putLogKeys(tx store.Tx, set audit.KeySet, keys storedKeys) error {
@@ -109,13 +120,7 @@ func readLogKeys(r store.Reader) (set audit.KeySet, keys storedKeys, err error) 
 
 // loadLogKeys opens the current seeds, in the place of those held.
 func (v *Vault) loadLogKeys(ctx context.Context) error {
-	var keys storedKeys
-	var set audit.KeySet
-	err := v.store.View(ctx, func(r store.Reader) error {
-		var err error
-		set, keys, err = readLogKeys(r)
-		return err
-	})
+	set, keys, err := v.logKeys(ctx)
 	if err != nil {
 		return fmt.Errorf("reading the log's keys: %w", err)
 	}
@@ -123,41 +128,52 @@ func (v *Vault) loadLogKeys(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("opening the log's keys: %w", err)
 	}
-	v.journal.keys.destroy()
-	v.journal.keys.set, v.journal.keys.signer, v.journal.keys.seeds = set, signer, seeds
+	k := &v.journal.keys
+	k.destroy()
+	k.generation, k.set, k.signer, k.seeds = keys.Now.Generation, set, signer, seeds
 	return nil
 }
 
-func (v *Vault) openSeeds(s sealedSeeds) (*audit.Signer, [2]*secretbuf.Key, error) {
-	var seeds [2]*secretbuf.Key
-	edPurpose, mlPurpose := purposes(s.Generation)
-	for i, blob := range [][]byte{s.Ed25519, s.MLDSA44} {
-		root, err := v.roots.of(blob)
-		if err != nil {
-			return nil, seeds, err
-		}
-		purpose := [...]string{edPurpose, mlPurpose}[i]
-		if seeds[i], err = root.OpenLogSeed(purpose, blob); err != nil {
-			return nil, seeds, err
-		}
+// openSeeds opens a pair of seeds, which the caller destroys.
+func (v *Vault) openSeeds(s sealedSeeds) (signer *audit.Signer, seeds [2]*secretbuf.Key, err error) {
+	ed, ml := purposes(s.Generation)
+	if seeds[0], err = v.openSeed(ed, s.Ed25519); err == nil {
+		seeds[1], err = v.openSeed(ml, s.MLDSA44)
 	}
-	signer, err := audit.NewSigner(v.origin(), seeds[0], seeds[1])
+	if err == nil {
+		signer, err = audit.NewSigner(v.origin(), seeds[0], seeds[1])
+	}
+	if err != nil {
+		seeds[0].Destroy()
+		seeds[1].Destroy()
+	}
 	return signer, seeds, err
 }
 
+func (v *Vault) openSeed(purpose string, blob []byte) (*secretbuf.Key, error) {
+	root, err := v.roots.of(blob)
+	if err != nil {
+		return nil, err
+	}
+	return root.OpenLogSeed(purpose, blob)
+}
+
 // newSeeds makes a pair of seeds, sealed, and their public keys.
-func (v *Vault) newSeeds(generation int) (*sealedSeeds, audit.PublicKeys, error) {
+func (v *Vault) newSeeds(r store.Reader, generation int) (*sealedSeeds, audit.PublicKeys, error) {
+	root, err := v.wrappingRoot(r)
+	if err != nil {
+		return nil, audit.PublicKeys{}, err
+	}
 	s := &sealedSeeds{Generation: generation}
 	ed, ml := purposes(generation)
 	for purpose, dst := range map[string]*[]byte{ed: &s.Ed25519, ml: &s.MLDSA44} {
 		seed := make([]byte, secretbuf.KeySize)
 		rand.Read(seed)
-		blob, err := v.roots.current.SealLogSeed(purpose, seed)
+		*dst, err = root.SealLogSeed(purpose, seed)
 		secretbuf.Wipe(seed)
 		if err != nil {
 			return nil, audit.PublicKeys{}, err
 		}
-		*dst = blob
 	}
 	signer, seeds, err := v.openSeeds(*s)
 	if err != nil {
@@ -179,55 +195,59 @@ func (a *Audit) Keys(ctx context.Context) (audit.KeySet, error) {
 		set, _, err = readLogKeys(r)
 		return err
 	})
-	return set, a.vault.conclude(ctx, a.entry(audit.AuditKeys), err)
+	return settled(set, a.vault.conclude(ctx, a.entry(audit.AuditKeys), err))
 }
 
 // RotateKeys gives the log new signing keys: they are announced by an entry
 // under a checkpoint of the old ones, whose seeds are then destroyed. Killed
 // and called again it goes on with the keys that it had announced.
 func (a *Audit) RotateKeys(ctx context.Context) (audit.KeySet, error) {
-	v := a.vault
+	v, e := a.vault, a.entry(audit.AuditKeysRotate)
+	if err := v.Operator(a.caller).allow(policy.ManageKeys); err != nil {
+		return audit.KeySet{}, v.conclude(ctx, e, err)
+	}
+	if a.tenant != "" {
+		return audit.KeySet{}, v.refuse(ctx, e, secret.Invalid("tenant", "the log's keys are the deployment's"))
+	}
 	v.journal.mu.Lock()
-	defer v.journal.mu.Unlock()
-	if err := a.announceKeys(ctx); err != nil {
+	set, err := v.rotateKeysLocked(ctx, e)
+	v.journal.mu.Unlock()
+	v.publish(ctx)
+	if err == nil {
+		err = v.store.Scrub(ctx)
+	}
+	return settled(set, v.answer(err))
+}
+
+func (v *Vault) rotateKeysLocked(ctx context.Context, e audit.Entry) (audit.KeySet, error) {
+	if err := v.announceKeys(ctx, e); err != nil {
 		return audit.KeySet{}, err
 	}
 	c, err := v.checkpointLocked(ctx)
 	if err != nil {
-		return audit.KeySet{}, v.answer(err)
+		return audit.KeySet{}, err
 	}
 	if err := v.adoptKeys(ctx, c.Size); err != nil {
-		return audit.KeySet{}, v.answer(err)
+		return audit.KeySet{}, err
 	}
-	if err := v.loadLogKeys(ctx); err != nil {
-		return audit.KeySet{}, v.answer(err)
-	}
-	return v.journal.keys.set, v.answer(v.store.Scrub(ctx))
+	err = v.loadLogKeys(ctx)
+	return v.journal.keys.set, err
 }
 
-// announceKeys stores the keys to come and logs them, once.
-func (a *Audit) announceKeys(ctx context.Context) error {
-	v := a.vault
-	e := a.entry(audit.AuditKeysRotate)
-	if err := a.vault.Operator(a.caller).allow(policy.ManageKeys); err != nil || a.tenant != "" {
-		if err == nil {
-			err = secret.Invalid("tenant", "the log's keys are the deployment's")
-		}
-		return v.conclude(ctx, e, err)
-	}
-	_, stored, err := v.logKeys(ctx)
-	if err != nil {
-		return v.conclude(ctx, e, err)
-	}
-	if stored.Next != nil {
-		return nil // announced by a call that was interrupted
-	}
-	next, public, err := v.newSeeds(stored.Now.Generation + 1)
-	if err != nil {
-		return v.conclude(ctx, e, err)
-	}
+// announceKeys stores the keys to come and logs them. The verifier wants one
+// such entry for each change: a call that goes on with keys announced by an
+// interrupted one is logged as another action.
+func (v *Vault) announceKeys(ctx context.Context, e audit.Entry) error {
 	return v.change(ctx, e, func(tx store.Tx, e *audit.Entry) error {
 		set, stored, err := readLogKeys(tx)
+		if err != nil {
+			return err
+		}
+		if stored.Next != nil {
+			e.Action, e.Detail = audit.AuditKeys, "going on with the announced keys"
+			return nil
+		}
+		next, public, err := v.newSeeds(tx, stored.Now.Generation+1)
 		if err != nil {
 			return err
 		}
@@ -290,11 +310,7 @@ func (v *Vault) rewrapSeeds(ctx context.Context) error {
 func (v *Vault) rewrapPair(s *sealedSeeds) error {
 	ed, ml := purposes(s.Generation)
 	for purpose, blob := range map[string]*[]byte{ed: &s.Ed25519, ml: &s.MLDSA44} {
-		root, err := v.roots.of(*blob)
-		if err != nil {
-			return err
-		}
-		seed, err := root.OpenLogSeed(purpose, *blob)
+		seed, err := v.openSeed(purpose, *blob)
 		if err != nil {
 			return err
 		}

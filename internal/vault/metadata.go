@@ -76,7 +76,7 @@ func (s *Session) update(ctx context.Context, name secret.Name, p secret.Patch) 
 		info, err = describe(tx, t, sec)
 		return err
 	})
-	return info, err
+	return settled(info, err)
 }
 
 // loadForUpdate decides by what the patch touches: a patch of the access
@@ -173,15 +173,15 @@ func (s *Session) rewraps(ctx context.Context, name secret.Name, p secret.Patch)
 		if err != nil || sec.Metadata.Algorithm == alg {
 			return nil
 		}
-		to, ok, err := s.wrappingKey(r, t, alg)
+		to, err := s.vault.key(r, t.ID, t.Key, alg)
+		if errors.Is(err, errNoKEM) {
+			needKEM = t
+			return nil
+		}
 		if err != nil {
 			return err
 		}
 		defer to.release()
-		if !ok {
-			needKEM = t
-			return nil
-		}
 		w = &rewrapped{revision: sec.Revision, tenantKey: t.Key}
 		return w.fill(s.vault, r, t.ID, sec.ID, alg, to)
 	})
@@ -191,16 +191,6 @@ func (s *Session) rewraps(ctx context.Context, name secret.Name, p secret.Patch)
 		}
 	}
 	return w, err
-}
-
-// wrappingKey is the tenant's current key; ok is false if alg needs a KEM key
-// pair that it does not have.
-func (s *Session) wrappingKey(r store.Reader, t *store.Tenant, alg secret.Algorithm) (*heldKey, bool, error) {
-	if alg == secret.HybridQuantum {
-		return s.vault.hybridKey(r, t.ID, t.Key)
-	}
-	k, err := s.vault.key(r, t.ID, t.Key)
-	return k, err == nil, err
 }
 
 func (w *rewrapped) fill(v *Vault, r store.Reader, t secret.TenantID, id secret.ID, alg secret.Algorithm, to *heldKey) error {
@@ -219,7 +209,7 @@ func (w *rewrapped) fill(v *Vault, r store.Reader, t secret.TenantID, id secret.
 }
 
 func (w *rewrapped) add(v *Vault, r store.Reader, t secret.TenantID, id secret.ID, row *store.Version, alg secret.Algorithm, to *heldKey) error {
-	from, err := v.key(r, t, row.Key)
+	from, err := v.key(r, t, row.Key, row.Algorithm)
 	if err != nil {
 		return err
 	}
@@ -246,7 +236,12 @@ type Move struct {
 // where it was. AWSCURRENT cannot be taken off.
 func (s *Session) MoveLabel(ctx context.Context, name secret.Name, m Move) (secret.Info, error) {
 	var info secret.Info
-	err := s.edit(ctx, audit.Label, name, func(tx store.Tx, t *store.Tenant, e *audit.Entry) error {
+	label, err := secret.ParseLabel(string(m.Label))
+	if err != nil {
+		return info, s.Refused(ctx, audit.Label, name, err)
+	}
+	m.Label = label
+	err = s.edit(ctx, audit.Label, name, func(tx store.Tx, t *store.Tenant, e *audit.Entry) error {
 		sec, err := s.load(tx, t, policy.Label, name)
 		if err != nil {
 			return err
@@ -261,7 +256,7 @@ func (s *Session) MoveLabel(ctx context.Context, name secret.Name, m Move) (secr
 		from := sec.Labels[m.Label]
 		e.OldVersion, e.NewVersion = versionText(from), versionText(m.To)
 		applyMove(sec, m)
-		if len(sec.Labels) > secret.MaxLabels {
+		if from == 0 && labelsUsed(sec) > secret.MaxLabels {
 			return secret.Limited("stage", fmt.Sprintf("at most %d labels a secret", secret.MaxLabels))
 		}
 		sec.Changed = s.vault.now()
@@ -271,7 +266,17 @@ func (s *Session) MoveLabel(ctx context.Context, name secret.Name, m Move) (secr
 		info, err = describe(tx, t, sec)
 		return err
 	})
-	return info, err
+	return settled(info, err)
+}
+
+// labelsUsed counts a secret's labels. Room for AWSPREVIOUS is always kept: the
+// next write needs it.
+func labelsUsed(sec *store.Secret) int {
+	n := len(sec.Labels)
+	if _, ok := sec.Labels[secret.Previous]; !ok {
+		n++
+	}
+	return n
 }
 
 func checkMove(r store.Reader, t *store.Tenant, sec *store.Secret, m Move) error {
@@ -333,7 +338,7 @@ func (s *Session) Delete(ctx context.Context, name secret.Name, window time.Dura
 		info, err = describe(tx, t, sec)
 		return err
 	})
-	return info, err
+	return settled(info, err)
 }
 
 // Restore ends a secret's scheduled deletion.
@@ -354,7 +359,7 @@ func (s *Session) Restore(ctx context.Context, name secret.Name) (secret.Info, e
 		info, err = describe(tx, t, sec)
 		return err
 	})
-	return info, err
+	return settled(info, err)
 }
 
 // Purge destroys a secret and its envelopes at once, in the store's files

@@ -3,9 +3,10 @@ package vault
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
-	"strings"
 	"time"
+	"unicode/utf8"
 
 	"fastness/internal/audit"
 	"fastness/internal/envelope"
@@ -40,13 +41,14 @@ func (s *Session) Get(ctx context.Context, name secret.Name, sel store.Selector)
 	e := s.entry(audit.Read, name)
 	f, err := s.find(ctx, name, sel)
 	defer f.key.release()
-	if err != nil {
-		return nil, s.vault.conclude(ctx, e, err)
+	var value *secretbuf.Buffer
+	if err == nil {
+		value, err = f.open()
 	}
-	e.Version = f.version.Number.String()
-	value, err := f.open()
+	if err == nil || errors.Is(err, secret.ErrDecryption) {
+		e.Version = f.version.Number.String()
+	}
 	if err != nil {
-		s.vault.log.ErrorContext(ctx, "stored value does not open", "tenant", s.tenant, "correlationId", e.CorrelationID, "error", err)
 		return nil, s.vault.conclude(ctx, e, err)
 	}
 	if err := s.recordRead(ctx, e, f); err != nil {
@@ -68,11 +70,14 @@ func (s *Session) find(ctx context.Context, name secret.Name, sel store.Selector
 		if f.tenant, err = s.active(r); err != nil {
 			return err
 		}
+		if err := s.allow(policy.Read, name, secret.AccessPolicy{}); err != nil {
+			return err // as in load
+		}
 		f.secret, f.version, err = r.Secrets(f.tenant.ID).Find(name, sel, s.caller.principal)
 		if err := s.readable(name, f.secret, err); err != nil {
 			return err
 		}
-		f.key, err = s.vault.key(r, f.tenant.ID, f.version.Key)
+		f.key, err = s.vault.key(r, f.tenant.ID, f.version.Key, f.version.Algorithm)
 		return err
 	})
 	return f, err
@@ -81,19 +86,16 @@ func (s *Session) find(ctx context.Context, name secret.Name, sel store.Selector
 // readable decides on a read once the look-up has ended with err; sec is nil
 // if there is no such secret.
 func (s *Session) readable(name secret.Name, sec *store.Secret, err error) error {
-	if err != nil && !errors.Is(err, store.ErrAbsent) {
+	switch {
+	case err != nil && !errors.Is(err, store.ErrAbsent):
 		return err
+	case sec == nil:
+		return secret.ErrNotFound
 	}
-	var p secret.AccessPolicy
-	if sec != nil {
-		p = sec.Metadata.AccessPolicy
-	}
-	if refused := s.allow(policy.Read, name, p); refused != nil {
+	if refused := s.allow(policy.Read, name, sec.Metadata.AccessPolicy); refused != nil {
 		return refused
 	}
 	switch {
-	case sec == nil:
-		return secret.ErrNotFound
 	case !sec.Deletion.IsZero():
 		return secret.ErrDeleted
 	case err != nil:
@@ -147,7 +149,7 @@ func (s *Session) Describe(ctx context.Context, name secret.Name) (secret.Info, 
 		info, err = describe(r, t, sec)
 		return err
 	})
-	return info, err
+	return settled(info, err)
 }
 
 // describe joins a secret's row with its current version's.
@@ -199,7 +201,10 @@ func (s *Session) List(ctx context.Context, q ListQuery) (Page[secret.Info], err
 	if err != nil {
 		return page, s.Refused(ctx, audit.List, "", err)
 	}
-	kind := strings.Join([]string{"secrets", string(s.tenant), q.Prefix, q.TagKey, q.TagValue}, "\x00")
+	if err := q.validate(); err != nil {
+		return page, s.Refused(ctx, audit.List, "", err)
+	}
+	kind := fmt.Sprintf("secrets\x00%s\x00%s\x00%q%q\x00%t%t", s.tenant, q.Prefix, q.TagKey, q.TagValue, q.Due, q.Deleted)
 	after, err := s.vault.parseCursor(kind, q.Cursor)
 	if err != nil {
 		return page, s.Refused(ctx, audit.List, "", err)
@@ -208,7 +213,25 @@ func (s *Session) List(ctx context.Context, q ListQuery) (Page[secret.Info], err
 		page = Page[secret.Info]{Items: []secret.Info{}}
 		return s.list(r, t, q, secret.Name(after), limit, kind, &page)
 	})
-	return page, err
+	return settled(page, err)
+}
+
+func (q ListQuery) validate() error {
+	if q.Prefix != "" {
+		if _, err := secret.ParseName(q.Prefix); err != nil {
+			return secret.Invalid("prefix", "the beginning of a name: 1 to 512 of A-Z, a-z, 0-9 and / _ + = . @ - !")
+		}
+	}
+	if utf8.RuneCountInString(q.TagKey) > secret.MaxTagKey {
+		return secret.Limited("tagKey", fmt.Sprintf("at most %d characters", secret.MaxTagKey))
+	}
+	if utf8.RuneCountInString(q.TagValue) > secret.MaxTagValue {
+		return secret.Limited("tagValue", fmt.Sprintf("at most %d characters", secret.MaxTagValue))
+	}
+	if err := secret.CheckText("tagKey", q.TagKey); err != nil {
+		return err
+	}
+	return secret.CheckText("tagValue", q.TagValue)
 }
 
 // listScan is how many rows a page may look at for each that it returns, so
@@ -297,7 +320,7 @@ func (s *Session) Versions(ctx context.Context, name secret.Name, limit int, cur
 		}
 		return nil
 	})
-	return page, err
+	return settled(page, err)
 }
 
 func versionInfo(sec *store.Secret, v *store.Version) secret.VersionInfo {

@@ -7,9 +7,7 @@ import (
 	"errors"
 	"fmt"
 
-	"fastness/internal/audit"
 	"fastness/internal/envelope"
-	"fastness/internal/policy"
 	"fastness/internal/secret"
 	"fastness/internal/secretbuf"
 	"fastness/internal/store"
@@ -158,18 +156,33 @@ func (r *roots) unwrap(t secret.TenantID, row *store.TenantKey) (*envelope.KEK, 
 	if err != nil {
 		return nil, err
 	}
-	kek := &envelope.KEK{Number: row.Number, Key: key, KEMPublic: row.KEMPublic}
+	kek := &envelope.KEK{Number: row.Number, Key: key}
 	if row.KEMSeed == nil {
 		return kek, nil
 	}
-	if root, err = r.of(row.KEMSeed); err == nil {
-		kek.KEMSeed, err = root.UnwrapKEMSeed(t, row.Number, row.KEMSeed)
-	}
-	if err != nil {
+	if err := r.attachKEM(t, kek, row.KEMSeed); err != nil {
 		kek.Destroy()
 		return nil, err
 	}
 	return kek, nil
+}
+
+// attachKEM opens a key's KEM key pair. The public key follows from the seed:
+// the stored copy is nobody's word.
+func (r *roots) attachKEM(t secret.TenantID, kek *envelope.KEK, blob []byte) error {
+	root, err := r.of(blob)
+	if err != nil {
+		return err
+	}
+	seed, err := root.UnwrapKEMSeed(t, kek.Number, blob)
+	if err != nil {
+		return err
+	}
+	if err := kek.AttachKEM(seed); err != nil {
+		seed.Destroy()
+		return err
+	}
+	return nil
 }
 
 // wrap makes the row of a key. Until a change of the root key has begun, new
@@ -211,7 +224,7 @@ func (v *Vault) addKEM(ctx context.Context, t secret.TenantID, number uint32) er
 		if err != nil {
 			return stale(err)
 		}
-		if row.KEMPublic != nil {
+		if row.KEMSeed != nil {
 			return nil
 		}
 		kek, err := v.roots.unwrap(t, row)
@@ -229,115 +242,5 @@ func (v *Vault) addKEM(ctx context.Context, t secret.TenantID, number uint32) er
 		next.Created = row.Created
 		return tx.EditTenants().PutKey(t, next)
 	})
-	v.keys.forget(t)
 	return v.answer(err)
-}
-
-// rewrapChunk is how many keys or versions one transaction re-wraps: a few
-// milliseconds of the writer's time.
-const rewrapChunk = 200
-
-// RotateRoot re-wraps every tenant key, and the log's signing seeds, from the
-// old root key to the new one, online. Killed and called again it goes on
-// where it was. It returns how many keys it re-wrapped and reports progress.
-func (o *Operator) RotateRoot(ctx context.Context, progress func(done int64)) (int64, error) {
-	v, e := o.vault, o.caller.entry(o.vault, audit.KeyRotate)
-	if err := o.allow(policy.ManageKeys); err != nil {
-		return 0, v.conclude(ctx, e, err)
-	}
-	if err := v.beginRootChange(ctx); err != nil {
-		return 0, v.conclude(ctx, e, err)
-	}
-	var done int64
-	var at store.OwnedKey
-	for {
-		n, more, err := v.rewrapKeys(ctx, &at)
-		done += n
-		if err != nil {
-			return done, v.conclude(ctx, e, err)
-		}
-		if progress != nil {
-			progress(done)
-		}
-		if !more {
-			break
-		}
-	}
-	if err := v.rewrapSeeds(ctx); err != nil {
-		return done, v.conclude(ctx, e, err)
-	}
-	e.Detail = fmt.Sprintf("root key %x -> %x, %d keys", v.roots.previous.ID(), v.roots.current.ID(), done)
-	err := v.change(ctx, e, func(tx store.Tx, _ *audit.Entry) error {
-		return tx.SetMeta(metaRoots, existing(tx, metaRoots), checkOf(v.roots.current))
-	})
-	return done, err
-}
-
-// beginRootChange notes the new root key beside the old one, so that from here
-// on the store opens only with both.
-func (v *Vault) beginRootChange(ctx context.Context) error {
-	if v.roots.previous == nil {
-		return secret.Invalid("SECRETS_MASTER_KEY_PREVIOUS", "the server must run with the new key in SECRETS_MASTER_KEY and the old one here")
-	}
-	return v.answer(v.store.Update(ctx, func(tx store.Tx) error {
-		stored, err := tx.Meta(metaRoots)
-		if err != nil {
-			return err
-		}
-		old, next := checkOf(v.roots.previous), checkOf(v.roots.current)
-		switch {
-		case len(stored) == 2*checkSize:
-			return nil // begun before; Open has proved both
-		case subtle.ConstantTimeCompare(stored, next) == 1:
-			return secret.Conflict("the root key in SECRETS_MASTER_KEY is in use already")
-		}
-		return tx.SetMeta(metaRoots, stored, append(old, next...))
-	}))
-}
-
-// rewrapKeys re-wraps the next chunk of tenant keys behind at.
-func (v *Vault) rewrapKeys(ctx context.Context, at *store.OwnedKey) (n int64, more bool, err error) {
-	var last *store.OwnedKey
-	err = v.store.Update(ctx, func(tx store.Tx) error {
-		n, last = 0, nil
-		rows, err := tx.Tenants().AllKeys(at.Tenant, at.Number, rewrapChunk)
-		if err != nil {
-			return err
-		}
-		for _, row := range rows {
-			changed, err := v.rewrapKey(tx, row)
-			if err != nil {
-				return fmt.Errorf("re-wrapping key %d of tenant %s: %w", row.Number, row.Tenant, err)
-			}
-			last = row
-			n += changed
-		}
-		more = len(rows) == rewrapChunk
-		return nil
-	})
-	if err == nil && last != nil {
-		*at = *last
-	}
-	return n, more, v.answer(err)
-}
-
-func (v *Vault) rewrapKey(tx store.Tx, row *store.OwnedKey) (int64, error) {
-	id, err := envelope.RootOf(row.KEK)
-	if err != nil {
-		return 0, err
-	}
-	if id == v.roots.current.ID() {
-		return 0, nil
-	}
-	kek, err := v.roots.unwrap(row.Tenant, &row.TenantKey)
-	if err != nil {
-		return 0, err
-	}
-	defer kek.Destroy()
-	next, err := v.wrap(tx, row.Tenant, kek)
-	if err != nil {
-		return 0, err
-	}
-	next.Created = row.Created
-	return 1, tx.EditTenants().PutKey(row.Tenant, next)
 }

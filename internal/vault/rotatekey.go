@@ -22,22 +22,11 @@ func (s *Session) RotateKey(ctx context.Context, progress func(done int64)) (uin
 	if err != nil {
 		return 0, err
 	}
-	var done int64
-	var at store.VersionRef
-	for {
-		n, more, err := s.rewrapVersions(ctx, t, &at)
-		done += n
-		if err != nil {
-			return t.Key, s.Refused(ctx, audit.KeyRotate, "", err)
-		}
-		if progress != nil {
-			progress(done)
-		}
-		if !more {
-			break
-		}
+	done, err := s.rewrapAll(ctx, t, progress)
+	if err == nil {
+		err = v.rewrapAccessKeys(ctx, t)
 	}
-	if err := v.rewrapAccessKeys(ctx, t); err != nil {
+	if err != nil {
 		return t.Key, s.Refused(ctx, audit.KeyRotate, "", err)
 	}
 	if err := s.endKey(ctx, t, done); err != nil {
@@ -47,15 +36,53 @@ func (s *Session) RotateKey(ctx context.Context, progress func(done int64)) (uin
 	return t.Key, v.answer(v.store.Scrub(ctx))
 }
 
+// rewrapAll re-wraps every version of the tenant that is under another key. A
+// version that does not open is passed over, for the others' sake, and then
+// keeps the rotation from ending: its key must stay.
+func (s *Session) rewrapAll(ctx context.Context, t *store.Tenant, progress func(done int64)) (done int64, err error) {
+	var at store.VersionRef
+	broken := 0
+	for {
+		n, failed, more, err := s.rewrapVersions(ctx, t, &at)
+		if err != nil {
+			return done, err
+		}
+		done += n
+		broken += failed
+		if progress != nil {
+			progress(done)
+		}
+		if more {
+			continue
+		}
+		if broken > 0 {
+			return done, secret.ErrDecryption.With(fmt.Errorf("%d versions do not open; key %d is in use, and the old one kept for them", broken, t.Key))
+		}
+		return done, nil
+	}
+}
+
+// editTenant is edit for the administration of the tenant itself.
+func (s *Session) editTenant(ctx context.Context, a audit.Action, need policy.Action,
+	f func(tx store.Tx, t *store.Tenant, e *audit.Entry) error) error {
+	return s.vault.change(ctx, s.entry(a, ""), func(tx store.Tx, e *audit.Entry) error {
+		t, err := s.administered(tx)
+		if err != nil {
+			return err
+		}
+		if err := s.allowTenant(need); err != nil {
+			return err
+		}
+		return f(tx, t, e)
+	})
+}
+
 // beginKey makes a new key the tenant's current one, unless an earlier call
 // has and was interrupted: then there is more than one.
 func (s *Session) beginKey(ctx context.Context) (*store.Tenant, error) {
 	var tenant *store.Tenant
-	err := s.edit(ctx, audit.KeyRotate, "", func(tx store.Tx, t *store.Tenant, e *audit.Entry) error {
+	err := s.editTenant(ctx, audit.KeyRotate, policy.ManageKeys, func(tx store.Tx, t *store.Tenant, e *audit.Entry) error {
 		tenant = t
-		if err := s.allowTenant(policy.ManageKeys); err != nil {
-			return err
-		}
 		keys, err := tx.Tenants().Keys(t.ID)
 		if err != nil {
 			return err
@@ -69,7 +96,7 @@ func (s *Session) beginKey(ctx context.Context) (*store.Tenant, error) {
 			return err
 		}
 		defer kek.Destroy()
-		if len(keys) == 1 && keys[0].KEMPublic != nil {
+		if len(keys) == 1 && keys[0].KEMSeed != nil {
 			if err := kek.AddKEM(); err != nil {
 				return err
 			}
@@ -83,52 +110,71 @@ func (s *Session) beginKey(ctx context.Context) (*store.Tenant, error) {
 		}
 		e.Detail = fmt.Sprintf("key %d -> %d begun", t.Key, kek.Number)
 		t.Key = kek.Number
-		return stale(tx.EditTenants().Update(t))
+		return tx.EditTenants().Update(t)
 	})
 	return tenant, err
 }
 
-// rewrapVersions re-wraps the next chunk of envelopes behind at.
-func (s *Session) rewrapVersions(ctx context.Context, t *store.Tenant, at *store.VersionRef) (n int64, more bool, err error) {
+// rewrapVersions re-wraps the next chunk of envelopes behind at, and says how
+// many were, how many do not open, and whether there may be more.
+func (s *Session) rewrapVersions(ctx context.Context, t *store.Tenant, at *store.VersionRef) (n int64, failed int, more bool, err error) {
 	v := s.vault
 	last := *at
 	err = v.store.Update(ctx, func(tx store.Tx) error {
-		n = 0
+		n, failed = 0, 0
+		now, err := tx.Tenants().Tenant(t.ID)
+		if err != nil {
+			return err
+		}
+		if now.Key != t.Key {
+			return errOtherRotation
+		}
 		refs, err := tx.Secrets(t.ID).NotUnderKey(t.Key, *at, rewrapChunk)
 		if err != nil {
 			return err
 		}
-		to, err := v.key(tx, t.ID, t.Key)
-		if err != nil {
-			return err
-		}
-		defer to.release()
 		for _, ref := range refs {
-			if err := v.rewrapVersion(tx, t.ID, ref, to); err != nil {
-				return fmt.Errorf("re-wrapping version %d of secret %s: %w", ref.Number, ref.Secret, err)
+			err := v.rewrapVersion(tx, t, ref)
+			if errors.Is(err, secret.ErrDecryption) {
+				v.log.ErrorContext(ctx, "stored version does not open", "tenant", t.Name, "secret", ref.Secret, "version", ref.Number,
+					"cause", secret.Of(err).Cause)
+				failed++
+			} else if err != nil {
+				return err
+			} else {
+				n++
 			}
 			last = ref
-			n++
 		}
 		more = len(refs) == rewrapChunk
 		return nil
 	})
-	if err == nil {
-		*at = last
+	if err != nil {
+		return 0, 0, false, v.answer(err)
 	}
-	return n, more, v.answer(err)
+	*at = last
+	return n, failed, more, nil
 }
 
-func (v *Vault) rewrapVersion(tx store.Tx, t secret.TenantID, ref store.VersionRef, to *heldKey) error {
+// errOtherRotation ends a rotation that another one has overtaken.
+var errOtherRotation = secret.Conflict("another rotation of the key has begun")
+
+func (v *Vault) rewrapVersion(tx store.Tx, tenant *store.Tenant, ref store.VersionRef) error {
+	t := tenant.ID
 	row, err := tx.Secrets(t).Version(ref.Secret, ref.Number)
 	if err != nil {
 		return err
 	}
-	from, err := v.key(tx, t, row.Key)
+	from, err := v.key(tx, t, row.Key, row.Algorithm)
 	if err != nil {
 		return err
 	}
 	defer from.release()
+	to, err := v.key(tx, t, tenant.Key, row.Algorithm)
+	if err != nil {
+		return err
+	}
+	defer to.release()
 	b := envelope.Binding{Tenant: t, Secret: ref.Secret, Version: row.ID}
 	env, err := envelope.Rewrap(from.kek, to.kek, b, row.Algorithm, row.Envelope)
 	if err != nil {
@@ -146,7 +192,7 @@ func (v *Vault) rewrapAccessKeys(ctx context.Context, t *store.Tenant) error {
 		if err != nil {
 			return err
 		}
-		to, err := v.key(tx, t.ID, t.Key)
+		to, err := v.key(tx, t.ID, t.Key, secret.AES256GCM)
 		if err != nil {
 			return err
 		}
@@ -164,14 +210,14 @@ func (v *Vault) rewrapAccessKeys(ctx context.Context, t *store.Tenant) error {
 }
 
 func (v *Vault) rewrapAccessKey(tx store.Tx, t *store.Tenant, c *store.Credential, to *heldKey) error {
-	from, err := v.key(tx, t.ID, c.Key)
+	from, err := v.key(tx, t.ID, c.Key, secret.AES256GCM)
 	if err != nil {
 		return err
 	}
 	defer from.release()
 	plain, err := from.kek.OpenAccessKey(t.ID, c.ID, c.Sealed)
 	if err != nil {
-		return err
+		return secret.ErrDecryption.With(fmt.Errorf("access key %s: %w", c.ID, err))
 	}
 	defer plain.Release()
 	if c.Sealed, err = to.kek.SealAccessKey(t.ID, c.ID, plain.Bytes()); err != nil {
@@ -183,9 +229,9 @@ func (v *Vault) rewrapAccessKey(tx store.Tx, t *store.Tenant, c *store.Credentia
 
 // endKey destroys the tenant's other keys, once nothing is sealed under them.
 func (s *Session) endKey(ctx context.Context, t *store.Tenant, done int64) error {
-	return s.edit(ctx, audit.KeyRotate, "", func(tx store.Tx, now *store.Tenant, e *audit.Entry) error {
+	return s.editTenant(ctx, audit.KeyRotate, policy.ManageKeys, func(tx store.Tx, now *store.Tenant, e *audit.Entry) error {
 		if now.ID != t.ID || now.Key != t.Key {
-			return secret.Conflict("another rotation of the key has begun")
+			return errOtherRotation
 		}
 		left, err := tx.Secrets(t.ID).NotUnderKey(t.Key, store.VersionRef{}, 1)
 		if err != nil {

@@ -62,6 +62,15 @@ func (s *Session) active(r store.Reader) (*store.Tenant, error) {
 	return t, err
 }
 
+// administered is active for administration, which operators may do in a
+// suspended tenant too.
+func (s *Session) administered(r store.Reader) (*store.Tenant, error) {
+	if s.caller.subject.Operator {
+		return s.row(r)
+	}
+	return s.active(r)
+}
+
 // allow decides whether the caller may do a to the secret.
 func (s *Session) allow(a policy.Action, name secret.Name, p secret.AccessPolicy) error {
 	return refusal(policy.Decide(s.caller.subject, a, name, p, s.vault.now()))
@@ -116,26 +125,47 @@ func (v *Vault) append(ctx context.Context, e audit.Entry) error {
 // error; or secret.ErrUnavailable if the record could not be written.
 func (v *Vault) conclude(ctx context.Context, e audit.Entry, err error) error {
 	err = v.answer(err)
-	finish(&e, err)
+	v.finish(ctx, &e, err)
 	if rerr := v.append(ctx, e); rerr != nil {
 		return secret.ErrUnavailable.With(errors.Join(rerr, err))
 	}
 	return err
 }
 
-// finish completes an entry with how its action ended.
-func finish(e *audit.Entry, err error) {
+// finish completes an entry with how its action ended. What only the operator
+// may know of a fault goes to the log.
+func (v *Vault) finish(ctx context.Context, e *audit.Entry, err error) {
 	e.Result, e.Error = result(err)
 	if errors.Is(err, errNoTenant) {
 		e.TenantID = ""
 	}
+	if errors.Is(err, secret.ErrDecryption) || errors.Is(err, secret.ErrInternal) {
+		v.log.ErrorContext(ctx, "request failed", "action", e.Action, "tenant", e.TenantID, "code", secret.Of(err).Code,
+			"cause", secret.Of(err).Cause, "correlationId", e.CorrelationID)
+	}
+}
+
+// refuse is conclude for a request that is refused before its tenant was looked
+// up: an operator can name one that is not there, whose log must not begin.
+func (v *Vault) refuse(ctx context.Context, e audit.Entry, err error) error {
+	verr := v.store.View(ctx, func(r store.Reader) error {
+		_, err := r.Tenants().ByName(e.TenantID)
+		return err
+	})
+	switch {
+	case errors.Is(verr, store.ErrAbsent):
+		e.TenantID = ""
+	case verr != nil:
+		err = verr
+	}
+	return v.conclude(ctx, e, err)
 }
 
 // Refused records that a request was refused before the session's methods were
 // reached, say because its body was not valid, and returns err; or
 // secret.ErrUnavailable if the record could not be written.
 func (s *Session) Refused(ctx context.Context, a audit.Action, name secret.Name, err error) error {
-	return s.vault.conclude(ctx, s.entry(a, name), err)
+	return s.vault.refuse(ctx, s.entry(a, name), err)
 }
 
 // errRetry ends a transaction that found another state than it was prepared
@@ -155,7 +185,7 @@ func (v *Vault) change(ctx context.Context, e audit.Entry, f func(tx store.Tx, e
 			return err
 		}
 		err = v.answer(err)
-		finish(&entry, err)
+		v.finish(ctx, &entry, err)
 		record, rerr := audit.NewRecord(entry)
 		if rerr != nil {
 			return rerr
@@ -183,6 +213,16 @@ func (s *Session) edit(ctx context.Context, a audit.Action, name secret.Name,
 	return s.vault.conclude(ctx, s.entry(a, name), errBusy)
 }
 
+// settled returns v, or nothing of it beside an error: what could not be
+// recorded is not answered.
+func settled[T any](v T, err error) (T, error) {
+	if err != nil {
+		var none T
+		return none, err
+	}
+	return v, nil
+}
+
 // errBusy is a write that always met another one.
 var errBusy = &secret.Error{Code: secret.ErrConflict.Code, Detail: "the secret is changing too fast; try again"}
 
@@ -199,14 +239,15 @@ func (s *Session) look(ctx context.Context, a audit.Action, name secret.Name,
 	return s.vault.conclude(ctx, s.entry(a, name), err)
 }
 
-// load reads a secret that the caller must be allowed to do a to. The same
-// look-up is made whether or not the caller may know of it.
+// load reads a secret that the caller must be allowed to do a to. What the
+// grants refuse is refused before any look-up, so that it takes the same time
+// whether or not there is such a secret.
 func (s *Session) load(r store.Reader, t *store.Tenant, a policy.Action, name secret.Name) (*store.Secret, error) {
+	if err := s.allow(a, name, secret.AccessPolicy{}); err != nil {
+		return nil, err
+	}
 	sec, err := r.Secrets(t.ID).Secret(name)
 	if errors.Is(err, store.ErrAbsent) {
-		if err := s.allow(a, name, secret.AccessPolicy{}); err != nil {
-			return nil, err
-		}
 		return nil, secret.ErrNotFound
 	}
 	if err != nil {

@@ -105,9 +105,10 @@ func (o *Operator) checkTenant(name secret.TenantName, alg secret.Algorithm) err
 
 func (o *Operator) createTenant(ctx context.Context, name secret.TenantName, alg secret.Algorithm) (*NewTenant, error) {
 	v := o.vault
+	e := o.entry(audit.TenantCreate, "") // the deployment's, until there is a tenant
 	kek, err := envelope.NewKEK(1)
 	if err != nil {
-		return nil, err
+		return nil, v.conclude(ctx, e, err)
 	}
 	defer kek.Destroy()
 	row := &store.Tenant{
@@ -116,12 +117,11 @@ func (o *Operator) createTenant(ctx context.Context, name secret.TenantName, alg
 	}
 	made, creds, err := v.administrator(row, kek)
 	if err != nil {
-		return nil, err
+		return nil, v.conclude(ctx, e, err)
 	}
-	err = v.change(ctx, o.entry(audit.TenantCreate, name), func(tx store.Tx, e *audit.Entry) error {
+	err = v.change(ctx, e, func(tx store.Tx, e *audit.Entry) error {
 		switch _, err := tx.Tenants().ByName(name); {
 		case err == nil:
-			e.TenantID = "" // not the tenant's business
 			return secret.ErrExists
 		case !errors.Is(err, store.ErrAbsent):
 			return err
@@ -139,8 +139,11 @@ func (o *Operator) createTenant(ctx context.Context, name secret.TenantName, alg
 		if err := tx.EditTenants().PutKey(row.ID, key); err != nil {
 			return err
 		}
-		e.Detail = "account " + string(row.Account)
-		return errors.Join(tx.EditCredentials().Create(creds[0]), tx.EditCredentials().Create(creds[1]))
+		if err := errors.Join(tx.EditCredentials().Create(creds[0]), tx.EditCredentials().Create(creds[1])); err != nil {
+			return err
+		}
+		e.TenantID, e.Detail = name, "account "+string(row.Account)
+		return nil
 	})
 	if err != nil {
 		made.Release()
@@ -201,7 +204,7 @@ func (o *Operator) Tenants(ctx context.Context, limit int, cursor string) (Page[
 		}
 		return nil
 	})
-	return page, v.conclude(ctx, e, err)
+	return settled(page, v.conclude(ctx, e, err))
 }
 
 // Tenant tells of one tenant, also of a suspended or erased one.
@@ -218,20 +221,20 @@ func (o *Operator) Tenant(ctx context.Context, name secret.TenantName) (TenantIn
 		}
 		return err
 	})
-	return info, o.vault.conclude(ctx, e, err)
+	return settled(info, o.vault.conclude(ctx, e, err))
 }
 
 // Tenant tells a session's caller of its tenant.
 func (s *Session) Tenant(ctx context.Context) (TenantInfo, error) {
 	var info TenantInfo
 	err := s.vault.store.View(ctx, func(r store.Reader) error {
-		t, err := s.row(r)
+		t, err := s.administered(r)
 		if err == nil {
 			info = tenantInfo(t)
 		}
 		return err
 	})
-	return info, s.vault.conclude(ctx, s.entry(audit.TenantList, ""), err)
+	return settled(info, s.vault.conclude(ctx, s.entry(audit.TenantList, ""), err))
 }
 
 func tenantByName(r store.Reader, name secret.TenantName) (*store.Tenant, error) {
@@ -263,7 +266,7 @@ func (o *Operator) setState(ctx context.Context, a audit.Action, name secret.Ten
 		info = tenantInfo(t)
 		return tx.EditTenants().Update(t)
 	})
-	return info, err
+	return settled(info, err)
 }
 
 // Erase destroys a tenant's keys and with them everything sealed under them,

@@ -71,7 +71,7 @@ func (c Config) withDefaults() Config {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	if c.KeyCache == 0 {
+	if c.KeyCache <= 0 {
 		c.KeyCache = 4096
 	}
 	if c.Node == "" {
@@ -92,6 +92,7 @@ type Vault struct {
 	refusals refusals
 	cancel   context.CancelFunc
 	tasks    sync.WaitGroup
+	closing  sync.Once
 }
 
 // Open proves the root key right, prepares a fresh store, and starts the
@@ -128,12 +129,21 @@ func (v *Vault) start(f func()) {
 
 // Close stops the background work, gives every entry its place in the log,
 // wipes the keys and closes the store. Calls still running must have ended.
-func (v *Vault) Close() error {
+// Closing it again does nothing.
+func (v *Vault) Close() (err error) {
+	v.closing.Do(func() { err = v.close() })
+	return err
+}
+
+func (v *Vault) close() error {
 	v.cancel()
 	v.tasks.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	err := v.sequence(ctx)
+	if errors.Is(err, store.ErrFenced) {
+		err = nil // the node that holds the lease does it
+	}
 	v.keys.clear()
 	v.journal.destroy()
 	v.roots.destroy()
@@ -151,12 +161,7 @@ func (v *Vault) Region() string { return v.region }
 // audit log takes an entry. The root key was proven by Open.
 func (v *Vault) Ready(ctx context.Context) error {
 	err := v.store.Update(ctx, func(tx store.Tx) error {
-		_, err := tx.Meta(metaReady)
-		if err != nil && !errors.Is(err, store.ErrAbsent) {
-			return err
-		}
-		old := existing(tx, metaReady)
-		return tx.SetMeta(metaReady, old, []byte(v.now().Format(time.RFC3339Nano)))
+		return tx.SetMeta(metaReady, existing(tx, metaReady), []byte(v.now().Format(time.RFC3339Nano)))
 	})
 	if err != nil {
 		return secret.ErrUnavailable.With(fmt.Errorf("writing to the store: %w", err))
@@ -189,7 +194,7 @@ func (v *Vault) Stats(ctx context.Context) (Stats, error) {
 	s := Stats{Keys: v.keys.len()}
 	var err error
 	if s.Store, err = v.store.Stats(ctx); err != nil {
-		return s, v.answer(err)
+		return Stats{}, v.answer(err)
 	}
 	err = v.store.View(ctx, func(r store.Reader) error {
 		if s.Tenants, err = r.Tenants().Count(); err != nil {
@@ -199,7 +204,7 @@ func (v *Vault) Stats(ctx context.Context) (Stats, error) {
 		s.TreeSize = tree.Size
 		return err
 	})
-	return s, v.answer(err)
+	return settled(s, v.answer(err))
 }
 
 // answer turns what the store returned into what a caller may see. What only

@@ -89,7 +89,7 @@ func (w *walker) next() (e audit.Entry, ok bool, err error) {
 	} else {
 		w.at++
 	}
-	e, err = w.read(p.index)
+	e, err = w.read(p)
 	return e, err == nil, err
 }
 
@@ -139,20 +139,24 @@ func (w *walker) find(from, to int64) ([]place, error) {
 					places = append(places, place{seq, index})
 				}
 			}
-			at = int64(run.First) + int64(run.Count)
+			next := int64(run.First) + int64(len(indices))
+			if next <= at {
+				return nil, fmt.Errorf("%w: a run of tenant %s does not reach entry %d", errBrokenLog, w.tenant, at)
+			}
+			at = next
 		}
 	}
 	return places, nil
 }
 
-// read returns the entry with this leaf index.
-func (w *walker) read(index int64) (audit.Entry, error) {
-	p, err := w.seek(index)
+// read returns the entry at a place.
+func (w *walker) read(p place) (audit.Entry, error) {
+	at, err := w.own(p)
 	if err != nil {
 		return audit.Entry{}, err
 	}
 	e, err := w.record.Entry()
-	e.Index, e.Seq = index, p.Seq
+	e.Index, e.Seq = p.index, at.Seq
 	return e, err
 }
 
@@ -169,6 +173,16 @@ func (w *walker) seek(index int64) (audit.Place, error) {
 	}
 	w.record = w.batch.Records[i]
 	return w.places[i], nil
+}
+
+// own makes the record at a place of the tenant's the current one. Rows that
+// someone has tampered with do not hand out another tenant's entry.
+func (w *walker) own(p place) (audit.Place, error) {
+	at, err := w.seek(p.index)
+	if err == nil && w.tenant != "" && (w.record.Tenant() != w.tenant || int64(at.Seq) != p.position) {
+		err = fmt.Errorf("%w: entry %d is not number %d of tenant %s", errBrokenLog, p.index, p.position, w.tenant)
+	}
+	return at, err
 }
 
 func (w *walker) load(index int64) error {

@@ -51,9 +51,10 @@ func (s *Session) Rotate(ctx context.Context, name secret.Name, p Put) (Written,
 	return s.write(ctx, name, p, true)
 }
 
-// write prepares a version from a snapshot, seals it outside of any
-// transaction, and commits it if the snapshot still holds; otherwise it
-// prepares again.
+// write decides from a snapshot and seals outside of any transaction. The
+// transaction decides again and numbers the version, so that writers of one
+// secret do not undo each other's work; it begins anew only if what the seal
+// is bound to has changed.
 func (s *Session) write(ctx context.Context, name secret.Name, p Put, rotate bool) (Written, error) {
 	if err := checkPut(name, p); err != nil {
 		return Written{}, s.Refused(ctx, writeAction(rotate, nil), name, err)
@@ -94,13 +95,13 @@ func (s *Session) attempt(ctx context.Context, name secret.Name, p Put, rotate b
 	}
 	if d.twin != nil {
 		w, err := d.repeat(p)
-		e.Version = w.Version.String()
-		return w, s.vault.conclude(ctx, e, err)
+		e.Version = versionText(d.twin.Number)
+		return settled(w, s.vault.conclude(ctx, e, err))
 	}
 	if err := d.seal(p); err != nil {
 		return Written{}, s.vault.conclude(ctx, e, err)
 	}
-	return s.commit(ctx, e, d)
+	return s.commit(ctx, e, d, p)
 }
 
 func writeAction(rotate bool, old *store.Secret) audit.Action {
@@ -116,6 +117,8 @@ func writeAction(rotate bool, old *store.Secret) audit.Action {
 // draft is a version in preparation.
 type draft struct {
 	session *Session
+	name    secret.Name
+	rotate  bool
 	tenant  *store.Tenant
 	old     *store.Secret  // as in the snapshot; nil if the name is free
 	twin    *store.Version // the version that has the request token already
@@ -133,53 +136,54 @@ func (d *draft) release() {
 
 // draft reads what a write starts from, and decides whether it may be.
 func (s *Session) draft(ctx context.Context, name secret.Name, p Put, rotate bool) (*draft, error) {
-	d := &draft{session: s}
+	d := &draft{}
 	needKEM := false
 	err := s.vault.store.View(ctx, func(r store.Reader) error {
-		d.key.release() // of a run that failed
-		*d = draft{session: s}
+		d.release() // of a run that failed
+		*d, needKEM = draft{session: s, name: name, rotate: rotate}, false
+		if err := d.load(r, p); err != nil {
+			return err
+		}
+		number, alg := d.tenant.Key, d.meta.Algorithm
+		if d.twin != nil {
+			number, alg = d.twin.Key, d.twin.Algorithm
+		}
 		var err error
-		if d.tenant, err = s.active(r); err != nil {
-			return err
-		}
-		if err := d.load(r, name, p, rotate); err != nil || d.twin != nil {
-			return err
-		}
-		if d.meta.Algorithm != secret.HybridQuantum {
-			d.key, err = s.vault.key(r, d.tenant.ID, d.tenant.Key)
-			return err
-		}
-		var ok bool
-		d.key, ok, err = s.vault.hybridKey(r, d.tenant.ID, d.tenant.Key)
-		needKEM = err == nil && !ok
+		d.key, err = s.vault.key(r, d.tenant.ID, number, alg)
+		needKEM = d.twin == nil && errors.Is(err, errNoKEM)
 		return err
 	})
 	if needKEM {
-		if err := s.vault.addKEM(ctx, d.tenant.ID, d.tenant.Key); err != nil {
-			return d, err
+		if err = s.vault.addKEM(ctx, d.tenant.ID, d.tenant.Key); err == nil {
+			err = errRetry
 		}
-		return d, errRetry
 	}
 	return d, err
 }
 
-// load fills the draft from the secret's rows.
-func (d *draft) load(r store.Reader, name secret.Name, p Put, rotate bool) error {
-	sec, err := r.Secrets(d.tenant.ID).Secret(name)
-	switch {
-	case errors.Is(err, store.ErrAbsent):
-		return d.loadNew(name, p, rotate)
-	case err != nil:
+// load fills the draft from the rows, and decides whether it may be.
+func (d *draft) load(r store.Reader, p Put) (err error) {
+	if d.tenant, err = d.session.active(r); err != nil {
 		return err
 	}
 	s, action := d.session, policy.Update
-	if rotate {
+	if d.rotate {
 		action = policy.Rotate
 	}
-	if err := s.allow(action, name, sec.Metadata.AccessPolicy); err != nil {
+	if err := s.allow(action, d.name, secret.AccessPolicy{}); err != nil {
+		return err // as in Session.load
+	}
+	sec, err := r.Secrets(d.tenant.ID).Secret(d.name)
+	switch {
+	case errors.Is(err, store.ErrAbsent):
+		return d.loadNew(p)
+	case err != nil:
 		return err
 	}
 	d.old, d.secret, d.meta = sec, sec.ID, p.Patch.Apply(sec.Metadata)
+	if err := s.allow(action, d.name, sec.Metadata.AccessPolicy); err != nil {
+		return err
+	}
 	switch {
 	case !sec.Deletion.IsZero():
 		return secret.ErrDeleted
@@ -200,16 +204,12 @@ func (d *draft) load(r store.Reader, name secret.Name, p Put, rotate bool) error
 	return d.meta.Validate()
 }
 
-func (d *draft) loadNew(name secret.Name, p Put, rotate bool) error {
-	s, action := d.session, policy.Create
-	if rotate {
-		action = policy.Rotate
-	}
-	if err := s.allow(action, name, secret.AccessPolicy{}); err != nil {
-		return err
-	}
-	if rotate {
+func (d *draft) loadNew(p Put) error {
+	if d.rotate {
 		return secret.ErrNotFound
+	}
+	if err := d.session.allow(policy.Create, d.name, secret.AccessPolicy{}); err != nil {
+		return err
 	}
 	d.secret = secret.NewID()
 	d.meta = p.Patch.Apply(secret.Metadata{Algorithm: d.tenant.Algorithm, RotationInterval: schedule.Default})
@@ -222,11 +222,7 @@ func (d *draft) loadTwin(r store.Reader, token secret.VersionID) error {
 	if errors.Is(err, store.ErrAbsent) {
 		return nil
 	}
-	if err != nil {
-		return err
-	}
 	d.twin = v
-	d.key, err = d.session.vault.key(r, d.tenant.ID, v.Key)
 	return err
 }
 
@@ -270,50 +266,61 @@ func (d *draft) seal(p Put) error {
 	return nil
 }
 
-// commit stores a sealed draft if what it started from still holds.
-func (s *Session) commit(ctx context.Context, e audit.Entry, d *draft) (Written, error) {
+// commit decides again within the transaction, and stores the sealed version.
+func (s *Session) commit(ctx context.Context, e audit.Entry, d *draft, p Put) (Written, error) {
 	var w Written
 	err := s.vault.change(ctx, e, func(tx store.Tx, e *audit.Entry) error {
-		t, err := s.active(tx)
+		now := &draft{session: s, name: d.name, rotate: d.rotate}
+		err := now.load(tx, p)
+		if err == nil {
+			err = now.adopt(d)
+		}
 		if err != nil {
 			return err
 		}
-		if t.ID != d.tenant.ID || t.Key != d.tenant.Key {
-			return errRetry
-		}
-		sec, err := d.store(tx, e)
+		e.Action = writeAction(d.rotate, now.old)
+		sec, err := now.store(tx, e)
 		if errors.Is(err, store.ErrStale) || errors.Is(err, store.ErrTaken) || errors.Is(err, store.ErrAbsent) {
 			return errRetry
 		}
 		if err != nil {
 			return err
 		}
-		w = writtenOf(sec, d.version)
-		w.Created = d.old == nil
+		w = writtenOf(sec, now.version)
+		w.Created = now.old == nil
 		return nil
 	})
-	if err != nil {
-		return Written{}, err
+	return settled(w, err)
+}
+
+// adopt takes over the version that d has sealed, if the seal fits what the
+// transaction has found.
+func (d *draft) adopt(sealed *draft) error {
+	if d.old == nil && sealed.old == nil {
+		d.secret = sealed.secret // drawn at random each time
 	}
-	return w, nil
+	if d.twin != nil || d.tenant.ID != sealed.tenant.ID || d.tenant.Key != sealed.tenant.Key ||
+		d.secret != sealed.secret || d.meta.Algorithm != sealed.meta.Algorithm {
+		return errRetry
+	}
+	v := *sealed.version
+	d.version = &v
+	return nil
 }
 
 // store writes the version and moves the labels.
 func (d *draft) store(tx store.Tx, e *audit.Entry) (*store.Secret, error) {
 	now := d.session.vault.now()
-	sec := d.next(now, secret.Name(e.SecretName))
-	v := *d.version
+	sec := d.next(now)
+	v := d.version
 	v.Number, v.Created = sec.Last, now
-	d.version = &v
 	e.Version, e.NewVersion = v.Number.String(), v.Number.String()
 	edit := tx.EditSecrets(d.tenant.ID)
 	if d.old == nil {
-		return sec, errors.Join(edit.Create(sec), edit.AddVersion(sec.ID, &v))
+		return sec, errors.Join(edit.Create(sec), edit.AddVersion(sec.ID, v))
 	}
-	if n := d.old.Labels[secret.Current]; n != 0 {
-		e.OldVersion = n.String()
-	}
-	if err := edit.AddVersion(sec.ID, &v); err != nil {
+	e.OldVersion = versionText(d.old.Labels[secret.Current])
+	if err := edit.AddVersion(sec.ID, v); err != nil {
 		return nil, err
 	}
 	if err := prune(tx, d.tenant.ID, sec, now); err != nil {
@@ -323,8 +330,8 @@ func (d *draft) store(tx store.Tx, e *audit.Entry) (*store.Secret, error) {
 }
 
 // next is the secret's row with the new version current.
-func (d *draft) next(now time.Time, name secret.Name) *store.Secret {
-	sec := &store.Secret{ID: d.secret, Name: name, Created: now}
+func (d *draft) next(now time.Time) *store.Secret {
+	sec := &store.Secret{ID: d.secret, Name: d.name, Created: now}
 	if d.old != nil {
 		row := *d.old
 		sec = &row
