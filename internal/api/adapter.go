@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"runtime"
@@ -33,6 +32,7 @@ type call struct {
 	body     *secretbuf.Buffer // released by the adapter
 	bodyRead bool              // nothing of the body waits on the connection
 	status   int               // sent; 0 while nothing was
+	values   [2]string         // of headers, for which maps want slices
 }
 
 // context ends when the client goes away or the route's deadline passes.
@@ -80,14 +80,16 @@ func (a *API) pathHandler(rows []*Route, metrics func(method, route string) func
 }
 
 func (a *API) newCall(row *Route, w http.ResponseWriter, r *http.Request) *call {
-	id := secret.NewUUID()
-	w.Header()["X-Correlation-Id"] = []string{id}
 	address, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		address = r.RemoteAddr
 	}
-	return &call{api: a, route: row, w: w, r: r,
+	id := secret.NewUUID()
+	c := &call{api: a, route: row, w: w, r: r,
 		origin: vault.Origin{Address: address, UserAgent: r.UserAgent(), CorrelationID: id}}
+	c.values[0] = id
+	w.Header()["X-Correlation-Id"] = c.values[0:1:1]
+	return c
 }
 
 // serve answers a request that has a row in the table.
@@ -195,73 +197,4 @@ func where() string {
 			return strings.TrimSpace(b.String())
 		}
 	}
-}
-
-// finish answers an error, wipes the body, counts and logs.
-func (c *call) finish(err error, took time.Duration, observe func(string, time.Duration)) {
-	c.body.Release()
-	cut := err != nil && c.status != 0
-	if err != nil && !cut {
-		c.fail(err)
-	}
-	code := c.result(err)
-	observe(code, took)
-	c.log(err, code, took)
-	if cut {
-		// The answer has begun: that it is not whole can only be told by
-		// cutting the connection.
-		panic(http.ErrAbortHandler)
-	}
-}
-
-// canceled is the result of a request whose client did not wait for its end.
-const canceled = "canceled"
-
-// result names how the request ended; empty for success.
-func (c *call) result(err error) string {
-	switch {
-	case err == nil:
-		return ""
-	case errors.Is(err, errReader), errors.Is(err, context.Canceled):
-		return canceled
-	}
-	return string(secret.Of(err).Code)
-}
-
-// level is how loud a request is: our own faults always are.
-func (c *call) level(code string) slog.Level {
-	switch {
-	case code == string(secret.ErrInternal.Code), code == string(secret.ErrDecryption.Code):
-		return slog.LevelError
-	case code == string(secret.ErrUnavailable.Code):
-		return slog.LevelWarn
-	case c.api.logRequests:
-		return slog.LevelInfo
-	}
-	return slog.LevelDebug
-}
-
-// log writes the request's line: what it was by the table, never what it was
-// about.
-func (c *call) log(err error, code string, took time.Duration) {
-	level := c.level(code)
-	if !c.api.log.Enabled(c.context(), level) {
-		return
-	}
-	attrs := []slog.Attr{
-		slog.String("route", c.route.Pattern), slog.String("method", c.route.Method), slog.Int("status", c.status),
-		slog.String("correlationId", c.origin.CorrelationID), slog.Duration("duration", took),
-	}
-	if code != "" {
-		attrs = append(attrs, slog.String("code", code))
-	}
-	if c.caller != nil {
-		attrs = append(attrs, slog.String("tenant", string(c.caller.Tenant())))
-	}
-	if err != nil {
-		if cause := secret.Of(err).Cause; cause != nil {
-			attrs = append(attrs, slog.String("cause", cause.Error()))
-		}
-	}
-	c.api.log.LogAttrs(c.context(), level, "request", attrs...)
 }

@@ -112,3 +112,25 @@ func TestHeaderIsWiped(t *testing.T) {
 		}
 	}
 }
+
+// FuzzBearer: a token is what follows the scheme, and the header is wiped.
+func FuzzBearer(f *testing.F) {
+	for _, seed := range []string{"", "x", "Bearer ", "Bearer x", "bearer  x", "Basic eA==", "Bearerx", "Bearer \x00"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		header := string(append([]byte(nil), value...))
+		token := api.Bearer(http.Header{"Authorization": {header}})
+		defer token.Release()
+		want := ""
+		if len(value) > 7 && strings.EqualFold(value[:7], "bearer ") {
+			want = value[7:]
+		}
+		if string(token.Bytes()) != want {
+			t.Errorf("%q gave %q", value, token.Bytes())
+		}
+		if len(value) >= 8 && strings.Trim(header, "\x00") != "" {
+			t.Errorf("%q is not wiped", value)
+		}
+	})
+}

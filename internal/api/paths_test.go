@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -224,4 +226,45 @@ func TestMethods(t *testing.T) {
 			}
 		}
 	}
+}
+
+// FuzzPath: what passes for unambiguous is neither redirected by the mux nor
+// read in another way by a second reader.
+func FuzzPath(f *testing.F) {
+	for _, r := range api.Routes() {
+		f.Add(strings.NewReplacer("{", "", "}", "").Replace(r.Pattern))
+	}
+	for _, spelling := range tricks {
+		f.Add("/api/v1/tenants/acme/secrets/" + spelling + "/value")
+	}
+	for _, segment := range slashed {
+		f.Add("/api/v1/tenants/acme/secrets/" + segment)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) })
+	patterns := map[string]bool{}
+	for _, r := range api.Routes() {
+		if !patterns[r.Pattern] {
+			mux.HandleFunc(r.Pattern, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Pattern", r.Pattern) })
+			patterns[r.Pattern] = true
+		}
+	}
+	f.Fuzz(func(t *testing.T, target string) {
+		u, err := url.ParseRequestURI(target)
+		if err != nil || !api.Unambiguous(u) {
+			return
+		}
+		if clean := path.Clean(u.EscapedPath()); clean != u.EscapedPath() {
+			t.Errorf("%q is cleaned to %q", target, clean)
+		}
+		recorder := httptest.NewRecorder()
+		mux.ServeHTTP(recorder, &http.Request{Method: "GET", URL: u, Host: "x"})
+		pattern := recorder.Header().Get("Pattern")
+		switch {
+		case recorder.Code >= 300 && recorder.Code < 400:
+			t.Errorf("%q is redirected", target)
+		case pattern != "" && strings.Count(pattern, "/") != strings.Count(u.EscapedPath(), "/"):
+			t.Errorf("%q reaches %s", target, pattern)
+		}
+	})
 }

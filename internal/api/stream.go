@@ -26,6 +26,14 @@ type stream struct {
 // errReader is the end of a stream whose reader went away or stood still.
 var errReader = errors.New("the reader of the stream is gone")
 
+// gone marks an error of the connection.
+func gone(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", errReader, err)
+}
+
 func newStream(c *call, contentType []string) *stream {
 	out := &chunks{call: c, contentType: contentType, control: http.NewResponseController(c.w)}
 	return &stream{bufio.NewWriterSize(out, streamChunk), out}
@@ -36,7 +44,10 @@ func (s *stream) flush() error {
 	if err := s.Flush(); err != nil {
 		return err
 	}
-	return s.out.control.Flush()
+	if err := s.out.patience(); err != nil {
+		return err
+	}
+	return gone(s.out.control.Flush())
 }
 
 // end sends the rest, unless the stream has failed.
@@ -64,14 +75,16 @@ func (w *chunks) begin() {
 	}
 }
 
+// patience begins the reader's time for the next chunk.
+func (w *chunks) patience() error {
+	return gone(w.control.SetWriteDeadline(time.Now().Add(streamPatience)))
+}
+
 func (w *chunks) Write(p []byte) (int, error) {
 	w.begin()
-	if err := w.control.SetWriteDeadline(time.Now().Add(streamPatience)); err != nil {
+	if err := w.patience(); err != nil {
 		return 0, err
 	}
 	n, err := w.call.w.Write(p)
-	if err != nil {
-		err = fmt.Errorf("%w: %w", errReader, err)
-	}
-	return n, err
+	return n, gone(err)
 }

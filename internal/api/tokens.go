@@ -75,7 +75,7 @@ func tokenOf(t vault.TokenInfo) wire.TokenInfo {
 	info := wire.TokenInfo{
 		ID: t.ID, Kind: "token", Principal: t.Principal, Grants: make([]wire.Grant, 0, len(t.Grants)),
 		Service: t.Service, Environment: string(t.Environment),
-		Created: utc(t.Created), Expires: utc(t.Expires), Revoked: utc(t.Revoked), LastUsed: utc(t.LastUsed),
+		Created: t.Created.UTC(), Expires: t.Expires.UTC(), Revoked: t.Revoked.UTC(), LastUsed: t.LastUsed.UTC(),
 	}
 	if t.Kind == store.AccessKey {
 		info.Kind = "accessKey"
@@ -85,8 +85,6 @@ func tokenOf(t vault.TokenInfo) wire.TokenInfo {
 	}
 	return info
 }
-
-func utc(t time.Time) time.Time { return t.UTC() }
 
 func revokeToken(c *call) error {
 	if err := c.credentials().Revoke(c.context(), c.id); err != nil {
