@@ -129,7 +129,7 @@ func (c *call) written(w vault.Written) error {
 	}
 	return c.reply(status, wire.Written{
 		Name: string(w.Name), Version: w.Version.String(), VersionID: string(w.VersionID),
-		Stages: wire.StagesOf(w.Labels), NextRotation: w.NextRotation,
+		Stages: wire.StagesOf(w.Labels), Created: w.Made, NextRotation: w.NextRotation,
 	})
 }
 

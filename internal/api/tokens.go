@@ -2,7 +2,6 @@ package api
 
 import (
 	"net/http"
-	"time"
 
 	"fastness/internal/identity"
 	"fastness/internal/policy"
@@ -39,7 +38,7 @@ func createToken(c *call) error {
 	return c.reply(http.StatusCreated, wire.TokenCreated{
 		TokenInfo: tokenOf(vault.TokenInfo{
 			ID: made.ID, Kind: store.Token, Principal: made.Principal, Grants: spec.Grants,
-			Service: spec.Service, Environment: spec.Environment, Created: time.Now(), Expires: made.Expires,
+			Service: spec.Service, Environment: spec.Environment, Created: made.Created, Expires: made.Expires,
 		}),
 		Token: made.Token,
 	})

@@ -26,14 +26,7 @@ const (
 // Rotate gives a secret a new version: p.Value, or, if that is nil, one made
 // by the rules of Generate. The rules for p are those of vault.Session.Put.
 func Rotate(ctx context.Context, s *vault.Session, name secret.Name, p vault.Put) (vault.Written, error) {
-	if p.Value == nil {
-		value, err := Generate(name)
-		if err != nil {
-			return vault.Written{}, s.RefuseRotation(ctx, name, err)
-		}
-		defer value.Release()
-		p.Value, p.Kind = value, secret.Text
-	}
+	p.Make = Generate
 	return s.Rotate(ctx, name, p)
 }
 

@@ -2,13 +2,17 @@ package rotation_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/hex"
 	"errors"
 	"strings"
 	"testing"
 
+	"fastness"
+	"fastness/fastnesstest"
 	"fastness/internal/rotation"
 	"fastness/internal/secret"
+	"fastness/internal/vault"
 )
 
 const passwordAlphabet = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!@#$%^&*"
@@ -76,4 +80,43 @@ func keys(m map[byte]int) (out []byte) {
 		out = append(out, k)
 	}
 	return out
+}
+
+// A repeat under one request token is the same version, and makes no value.
+func TestGeneratedRotationIsIdempotent(t *testing.T) {
+	ctx := context.Background()
+	f := fastnesstest.Open(t, nil)
+	s := f.Tenant(t, "acme")
+	fastnesstest.Put(t, s, "db/password", "old")
+	put := vault.Put{Token: "0123456789abcdef0123456789abcdef"}
+	first, err := rotation.Rotate(ctx, s, "db/password", put)
+	if err != nil {
+		t.Fatal(err)
+	}
+	value := fastnesstest.Get(t, s, "db/password", fastness.Selector{})
+	again, err := rotation.Rotate(ctx, s, "db/password", put)
+	if err != nil || again.Version != first.Version {
+		t.Errorf("the repeat is version %d with error %v, want version %d", again.Version, err, first.Version)
+	}
+	if fastnesstest.Get(t, s, "db/password", fastness.Selector{}) != value {
+		t.Error("the repeat changed the value")
+	}
+}
+
+// Who may not rotate a secret learns neither that no rule fits nor that it is there.
+func TestRefusalsComeBeforeTheRule(t *testing.T) {
+	ctx := context.Background()
+	f := fastnesstest.Open(t, nil)
+	s := f.Tenant(t, "acme")
+	fastnesstest.Put(t, s, "certificate", "x")
+	reader := f.Session(f.Caller(t, "acme", fastness.TokenSpec{Grants: []fastness.Grant{{Role: fastness.Reader}}}), "")
+	if _, err := rotation.Rotate(ctx, reader, "certificate", vault.Put{}); !errors.Is(err, secret.ErrAccessDenied) {
+		t.Errorf("reader: %v, want ErrAccessDenied", err)
+	}
+	if _, err := rotation.Rotate(ctx, s, "absent", vault.Put{}); !errors.Is(err, secret.ErrNotFound) {
+		t.Errorf("absent: %v, want ErrNotFound", err)
+	}
+	if _, err := rotation.Rotate(ctx, s, "certificate", vault.Put{}); !errors.Is(err, secret.ErrNoGenerator) {
+		t.Errorf("no rule: %v, want ErrNoGenerator", err)
+	}
 }

@@ -67,6 +67,7 @@ type NewToken struct {
 	ID        string
 	Principal string
 	Token     *secretbuf.Buffer
+	Created   time.Time
 	Expires   time.Time // zero: never
 }
 
@@ -147,7 +148,7 @@ func (c *Credentials) create(ctx context.Context, spec TokenSpec, check func(sto
 		token.Release()
 		return nil, err
 	}
-	return &NewToken{ID: cred.ID, Principal: cred.Principal, Token: token, Expires: cred.Expires}, nil
+	return &NewToken{ID: cred.ID, Principal: cred.Principal, Token: token, Created: cred.Created, Expires: cred.Expires}, nil
 }
 
 // keepDead is how long a credential that has ended is still listed, if there

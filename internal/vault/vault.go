@@ -99,7 +99,9 @@ type Vault struct {
 // background work. A wrong root key is refused before anything is written.
 func Open(ctx context.Context, c Config) (*Vault, error) {
 	c = c.withDefaults()
-	v := &Vault{store: c.Store, log: c.Logger, now: func() time.Time { return c.Now().UTC() }, region: c.Region}
+	v := &Vault{store: c.Store, log: c.Logger, region: c.Region}
+	// What is told of a moment is the same before and after it was stored.
+	v.now = func() time.Time { return c.Now().UTC().Truncate(time.Millisecond) }
 	v.keys = newKeyCache(c.KeyCache, keyLifetime, v.now)
 	if err := v.openRoots(ctx, c.Master, c.PreviousMaster); err != nil {
 		return nil, err

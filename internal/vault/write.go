@@ -21,6 +21,9 @@ type Put struct {
 	// Value is 1 to secret.MaxValue bytes. It stays the caller's.
 	Value *secretbuf.Buffer
 	Kind  secret.Kind
+	// Make makes a value of kind text where Value is nil. It is called once the
+	// caller is known to be allowed, and not for a Token that is known already.
+	Make func(secret.Name) (*secretbuf.Buffer, error)
 	// Token makes the write idempotent: the same token with the same value is
 	// the same version, with another value a conflict. Empty for none.
 	Token secret.VersionID
@@ -36,7 +39,8 @@ type Written struct {
 	Version      secret.Version
 	VersionID    secret.VersionID
 	Labels       []secret.Label
-	Created      bool // the secret, not just the version
+	Created      bool      // the secret, not just the version
+	Made         time.Time // when the version came to be
 	NextRotation time.Time
 }
 
@@ -77,7 +81,14 @@ func checkPut(name secret.Name, p Put) error {
 			return err
 		}
 	}
-	if n := p.Value.Len(); n < 1 || n > secret.MaxValue {
+	if p.Value == nil && p.Make != nil {
+		return nil
+	}
+	return checkValue(p.Value)
+}
+
+func checkValue(v *secretbuf.Buffer) error {
+	if n := v.Len(); n < 1 || n > secret.MaxValue {
 		return secret.Limited("value", fmt.Sprintf("1 to %d bytes", secret.MaxValue))
 	}
 	return nil
@@ -98,10 +109,30 @@ func (s *Session) attempt(ctx context.Context, name secret.Name, p Put, rotate b
 		e.Version = versionText(d.twin.Number)
 		return settled(w, s.vault.conclude(ctx, e, err))
 	}
+	if p.Value == nil {
+		made, err := p.make(name)
+		if err != nil {
+			return Written{}, s.vault.conclude(ctx, e, err)
+		}
+		defer made.Release()
+		p.Value, p.Kind = made, secret.Text
+	}
 	if err := d.seal(p); err != nil {
 		return Written{}, s.vault.conclude(ctx, e, err)
 	}
 	return s.commit(ctx, e, d, p)
+}
+
+func (p Put) make(name secret.Name) (*secretbuf.Buffer, error) {
+	v, err := p.Make(name)
+	if err == nil {
+		err = checkValue(v)
+	}
+	if err != nil {
+		v.Release()
+		return nil, err
+	}
+	return v, nil
 }
 
 func writeAction(rotate bool, old *store.Secret) audit.Action {
@@ -227,8 +258,11 @@ func (d *draft) loadTwin(r store.Reader, token secret.VersionID) error {
 }
 
 // repeat answers a write whose token is known: the stored version is opened,
-// and compared in constant time.
+// and compared in constant time. A value that was to be made is the stored one.
 func (d *draft) repeat(p Put) (Written, error) {
+	if p.Value == nil {
+		return writtenOf(d.old, d.twin), nil
+	}
 	f := found{tenant: d.tenant, secret: d.old, version: d.twin, key: d.key}
 	stored, err := f.open()
 	if err != nil {
@@ -244,7 +278,7 @@ func (d *draft) repeat(p Put) (Written, error) {
 func writtenOf(sec *store.Secret, v *store.Version) Written {
 	return Written{
 		Name: sec.Name, Version: v.Number, VersionID: v.ID,
-		Labels: labelsOf(sec, v.Number), NextRotation: sec.NextRotation,
+		Labels: labelsOf(sec, v.Number), Made: v.Created, NextRotation: sec.NextRotation,
 	}
 }
 
@@ -382,22 +416,4 @@ func prune(tx store.Tx, t secret.TenantID, sec *store.Secret, now time.Time) err
 		excess--
 	}
 	return nil
-}
-
-// RefuseRotation records that a rotation was refused before there was a value,
-// and returns err; a caller that may not rotate the secret, or not know of it,
-// gets that answer instead.
-func (s *Session) RefuseRotation(ctx context.Context, name secret.Name, err error) error {
-	viewed := s.vault.store.View(ctx, func(r store.Reader) error {
-		t, err := s.active(r)
-		if err != nil {
-			return err
-		}
-		_, err = s.load(r, t, policy.Rotate, name)
-		return err
-	})
-	if viewed != nil {
-		err = viewed
-	}
-	return s.vault.conclude(ctx, s.entry(audit.Rotate, name), err)
 }
