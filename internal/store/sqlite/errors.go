@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"fmt"
+	"strings"
 
 	sqlite3 "modernc.org/sqlite/lib"
 
@@ -24,6 +25,11 @@ func translate(rc int32, msg string) error {
 	switch rc {
 	case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_ROWID:
 		return fmt.Errorf("%w: %w", store.ErrTaken, err)
+	case sqlite3.SQLITE_CONSTRAINT_NOTNULL:
+		// A statement looked up a tenant's number and found none.
+		if strings.HasSuffix(msg, ".tenant") {
+			return fmt.Errorf("%w: %w", store.ErrAbsent, err)
+		}
 	}
 	if spoils(rc) {
 		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)

@@ -1,6 +1,12 @@
 -- Every statement of the store. The name before a statement is what Go calls it
 -- by; a part is text that statements share and stands in them as {part}.
 --
+-- Rows are inserted one at a time by VALUES, where possible, and changed OR
+-- FAIL: for a statement that could fail after it has changed several rows,
+-- SQLite keeps a journal whose cost grows with all that the operation has done
+-- so far. A tenant that is not there makes the column tenant NULL, which the
+-- schema refuses, and Go takes for ErrAbsent.
+--
 -- Parameters are always ?1, ?2, … and each says in Go which one it is. Whatever
 -- belongs to a tenant is reached through the tenant's id, always ?1.
 
@@ -39,7 +45,7 @@ SELECT value FROM meta WHERE key = ?1
 INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT DO NOTHING
 
 -- name: meta_update
-UPDATE meta SET value = ?2 WHERE key = ?1 AND value = ?3
+UPDATE OR FAIL meta SET value = ?2 WHERE key = ?1 AND value = ?3
 
 -- name: meta_delete
 DELETE FROM meta WHERE key = ?1 AND value = ?2
@@ -69,7 +75,7 @@ INSERT INTO tenants (id, name, account, state, algorithm, key, created, revision
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
 
 -- name: tenant_update
-UPDATE tenants SET state = ?3, algorithm = ?4, key = ?5, revision = revision + 1
+UPDATE OR FAIL tenants SET state = ?3, algorithm = ?4, key = ?5, revision = revision + 1
 WHERE id = ?1 AND revision = ?2
 
 -- part: key_columns
@@ -89,7 +95,7 @@ ORDER BY t.id, k.number LIMIT ?3
 
 -- name: key_put
 INSERT INTO tenant_keys (tenant, number, kek, kem_public, kem_seed, created)
-SELECT n, ?2, ?3, ?4, ?5, ?6 FROM tenants WHERE id = ?1
+VALUES ({tenant}, ?2, ?3, ?4, ?5, ?6)
 ON CONFLICT (tenant, number) DO UPDATE SET kek = excluded.kek,
 	kem_public = excluded.kem_public, kem_seed = excluded.kem_seed, created = excluded.created
 
@@ -201,11 +207,10 @@ SELECT count(*) FROM versions WHERE tenant = {tenant}
 INSERT INTO secrets (tenant, id, name, current, previous, pending, last, revision, algorithm,
 	rotation_required, rotation_interval, created, changed, last_rotated, next_rotation,
 	deletion, description, labels, tags, access_policy, versions)
-SELECT n, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21
-FROM tenants WHERE id = ?1
+VALUES ({tenant}, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)
 
 -- name: secret_update
-UPDATE secrets SET current = ?4, previous = ?5, pending = ?6, last = ?7, revision = revision + 1,
+UPDATE OR FAIL secrets SET current = ?4, previous = ?5, pending = ?6, last = ?7, revision = revision + 1,
 	algorithm = ?9, rotation_required = ?10, rotation_interval = ?11, created = ?12, changed = ?13,
 	last_rotated = ?14, next_rotation = ?15, deletion = ?16, description = ?17, labels = ?18,
 	tags = ?19, access_policy = ?20, versions = ?21
@@ -221,12 +226,12 @@ DELETE FROM versions WHERE tenant = {tenant} AND secret = ?2
 DELETE FROM secrets WHERE tenant = {tenant} AND id = ?2
 
 -- name: version_add
-INSERT INTO versions (tenant, secret, number, id, kind, algorithm, key, created, envelope, ciphertext)
+INSERT OR FAIL INTO versions (tenant, secret, number, id, kind, algorithm, key, created, envelope, ciphertext)
 SELECT s.tenant, s.id, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10
 FROM secrets s WHERE s.tenant = {tenant} AND s.id = ?2
 
 -- name: version_rewrap
-UPDATE versions SET envelope = ?4, algorithm = ?5, key = ?6
+UPDATE OR FAIL versions SET envelope = ?4, algorithm = ?5, key = ?6
 WHERE tenant = {tenant} AND secret = ?2 AND number = ?3 AND envelope = ?7
 
 -- name: version_delete
@@ -237,11 +242,7 @@ DELETE FROM consumers WHERE tenant = {tenant} AND secret = ?2 AND number = ?3
 
 -- name: touch
 INSERT INTO consumers (tenant, secret, number, principal, day)
-SELECT v.tenant, v.secret, v.number, p.column1, ?5
-FROM tenants t
-CROSS JOIN versions v ON v.tenant = t.n AND v.secret = ?2 AND v.number = ?3
-CROSS JOIN (VALUES (''), (?4)) p
-WHERE t.id = ?1
+VALUES ((SELECT tenant FROM versions WHERE tenant = {tenant} AND secret = ?2 AND number = ?3), ?2, ?3, ?4, ?5)
 ON CONFLICT (tenant, secret, number, principal) DO UPDATE SET day = max(day, excluded.day)
 
 -- name: touch_full
@@ -277,11 +278,10 @@ WHERE c.tenant = {owner} AND c.id > ?2 ORDER BY c.id LIMIT ?3
 -- name: credential_create
 INSERT INTO credentials (tenant, id, kind, principal, hash, sealed, key, grants, service,
 	environment, created, expires, revoked, last_used)
-SELECT owner, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14
-FROM (SELECT {owner} AS owner) WHERE owner IS NOT NULL
+VALUES ({owner}, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
 
 -- name: credential_update
-UPDATE credentials SET kind = ?3, principal = ?4, hash = ?5, sealed = ?6, key = ?7, grants = ?8,
+UPDATE OR FAIL credentials SET kind = ?3, principal = ?4, hash = ?5, sealed = ?6, key = ?7, grants = ?8,
 	service = ?9, environment = ?10, created = ?11, expires = ?12, revoked = ?13, last_used = ?14
 WHERE tenant = {owner} AND id = ?2
 
@@ -313,7 +313,7 @@ FROM audit_places p CROSS JOIN audit_batches b ON b.batch = p.batch
 WHERE p.first = (SELECT max(first) FROM audit_places WHERE first <= ?1)
 
 -- name: batch_replace
-UPDATE audit_batches SET records = ?2 WHERE batch = ?1
+UPDATE OR FAIL audit_batches SET records = ?2 WHERE batch = ?1
 
 -- name: place_last
 SELECT batch FROM audit_places ORDER BY first DESC LIMIT 1
@@ -345,7 +345,7 @@ ON CONFLICT (id) DO UPDATE SET data = excluded.data
 SELECT size, root FROM audit_tree
 
 -- name: tree_move
-UPDATE audit_tree SET size = ?3, root = ?4 WHERE size = ?1 AND root = ?2
+UPDATE OR FAIL audit_tree SET size = ?3, root = ?4 WHERE size = ?1 AND root = ?2
 
 -- name: checkpoint
 SELECT size, root, created, note FROM audit_checkpoints
@@ -358,7 +358,7 @@ SELECT size, root, created, note FROM audit_checkpoints WHERE note IS NULL ORDER
 INSERT INTO audit_checkpoints (size, root, created) VALUES (?1, ?2, ?3)
 
 -- name: checkpoint_sign
-UPDATE audit_checkpoints SET note = ?2 WHERE size = ?1 AND note IS NULL
+UPDATE OR FAIL audit_checkpoints SET note = ?2 WHERE size = ?1 AND note IS NULL
 
 -- name: checkpoint_exists
 SELECT 1 FROM audit_checkpoints WHERE size = ?1
@@ -376,4 +376,4 @@ RETURNING fence
 SELECT 1 FROM leases WHERE name = ?1 AND fence = ?2 AND holder <> ''
 
 -- name: lease_release
-UPDATE leases SET holder = '', expires = 0 WHERE name = ?1 AND fence = ?2
+UPDATE OR FAIL leases SET holder = '', expires = 0 WHERE name = ?1 AND fence = ?2
