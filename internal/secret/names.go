@@ -85,6 +85,11 @@ func ParseName(s string) (Name, error) {
 			return "", Invalid("name", "only A-Z, a-z, 0-9 and / _ + = . @ - ! are allowed")
 		}
 	}
+	// As a segment of a URL's path these three mean something else, and no
+	// front may make a secret that another cannot read.
+	if s == "." || s == ".." || s == "/" {
+		return "", Invalid("name", "., .. and / alone are not allowed")
+	}
 	return Name(s), nil
 }
 
