@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -217,9 +218,13 @@ func (s *Session) List(ctx context.Context, q ListQuery) (Page[secret.Info], err
 }
 
 func (q ListQuery) validate() error {
-	if q.Prefix != "" {
-		if _, err := secret.ParseName(q.Prefix); err != nil {
-			return secret.Invalid("prefix", "the beginning of a name: 1 to 512 of A-Z, a-z, 0-9 and / _ + = . @ - !")
+	if len(q.Prefix) > secret.MaxName {
+		return secret.Limited("prefix", fmt.Sprintf("at most %d characters", secret.MaxName))
+	}
+	// A name may begin with what alone is none.
+	if rest := strings.Trim(q.Prefix, "./"); rest != "" {
+		if _, err := secret.ParseName(rest); err != nil {
+			return secret.Invalid("prefix", "the beginning of a name: only A-Z, a-z, 0-9 and / _ + = . @ - ! are allowed")
 		}
 	}
 	if utf8.RuneCountInString(q.TagKey) > secret.MaxTagKey {

@@ -1,0 +1,246 @@
+package vault_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"fastness/fastnesstest"
+	"fastness/internal/audit"
+	"fastness/internal/policy"
+	"fastness/internal/secret"
+	"fastness/internal/store"
+	"fastness/internal/vault"
+)
+
+// method is one way to the data of a tenant. The tests of what every method
+// must do walk the table below; TestMethodsAreAll holds it complete.
+type method struct {
+	name           string
+	call           func(testing.TB, *fastnesstest.Fixture, *vault.Caller, secret.TenantName, secret.Name) error
+	action         audit.Action
+	unseen         audit.Action // if not known to be there, if that is another one
+	secret         bool // works on a secret's name
+	writes         bool // refused openly by grants
+	administration bool // done by operators in a suspended tenant too
+	log            bool // of the log, which outlives its tenant
+	operator       bool // of an Operator's handle
+	twice          bool // leaves an entry at its beginning and one at its end
+}
+
+// sameAs reports whether err tells its receiver exactly what the sentinel does.
+func sameAs(err error, sentinel *secret.Error) bool {
+	var e *secret.Error
+	return errors.As(err, &e) && e.Code == sentinel.Code && e.Field == sentinel.Field && e.Detail == sentinel.Detail &&
+		err.Error() == sentinel.Error()
+}
+
+type (
+	sessionCall    func(testing.TB, *vault.Session, secret.Name) error
+	auditCall      func(*vault.Audit) error
+	credentialCall func(*vault.Credentials) error
+)
+
+func onSecret(name string, a audit.Action, writes bool, call sessionCall) method {
+	return method{name: name, action: a, secret: true, writes: writes,
+		call: func(tb testing.TB, f *fastnesstest.Fixture, c *vault.Caller, tenant secret.TenantName, name secret.Name) error {
+			return call(tb, f.Session(c, tenant), name)
+		}}
+}
+
+func onTenant(name string, a audit.Action, call sessionCall) method {
+	m := onSecret(name, a, false, call)
+	m.secret = false
+	return m
+}
+
+func onLog(name string, a audit.Action, call auditCall) method {
+	return method{name: name, action: a, administration: true, log: true,
+		call: func(_ testing.TB, f *fastnesstest.Fixture, c *vault.Caller, tenant secret.TenantName, _ secret.Name) error {
+			return call(f.Audit(c, tenant))
+		}}
+}
+
+func onCredentials(name string, a audit.Action, call credentialCall) method {
+	return method{name: name, action: a, administration: true,
+		call: func(_ testing.TB, f *fastnesstest.Fixture, c *vault.Caller, tenant secret.TenantName, _ secret.Name) error {
+			return call(f.Session(c, tenant).Credentials())
+		}}
+}
+
+func (m method) administrative() method { m.administration = true; return m }
+
+func (m method) twofold() method { m.twice = true; return m }
+
+func (m method) creates() method { m.unseen = audit.Create; return m }
+
+// methods are all methods of Session, Audit and Credentials, with arguments
+// that succeed on a secret with one version, called in this order.
+var methods = []method{
+	onSecret("Get", audit.Read, false, func(_ testing.TB, s *vault.Session, name secret.Name) error {
+		return errOf(get(s, name, store.Selector{}))
+	}),
+	onSecret("Get version", audit.Read, false, func(_ testing.TB, s *vault.Session, name secret.Name) error {
+		return errOf(get(s, name, store.Selector{Number: 1}))
+	}),
+	onSecret("Describe", audit.Describe, false, func(_ testing.TB, s *vault.Session, name secret.Name) error {
+		return errOf(s.Describe(ctx, name))
+	}),
+	onSecret("Versions", audit.Describe, false, func(_ testing.TB, s *vault.Session, name secret.Name) error {
+		return errOf(s.Versions(ctx, name, 0, ""))
+	}),
+	onSecret("Put", audit.Update, true, func(tb testing.TB, s *vault.Session, name secret.Name) error {
+		return errOf(put(tb, s, name, "v", vault.Put{}))
+	}).creates(),
+	onSecret("Rotate", audit.Rotate, true, func(tb testing.TB, s *vault.Session, name secret.Name) error {
+		return errOf(s.Rotate(ctx, name, vault.Put{Value: value(tb, "v")}))
+	}),
+	onSecret("Update", audit.Update, true, func(_ testing.TB, s *vault.Session, name secret.Name) error {
+		return errOf(s.Update(ctx, name, secret.Patch{Description: ptr("d")}))
+	}),
+	onSecret("Update algorithm", audit.Update, true, func(_ testing.TB, s *vault.Session, name secret.Name) error {
+		return errOf(s.Update(ctx, name, secret.Patch{Algorithm: ptr(secret.HybridQuantum)}))
+	}),
+	onSecret("Update access", audit.Update, true, func(_ testing.TB, s *vault.Session, name secret.Name) error {
+		return errOf(s.Update(ctx, name, secret.Patch{AccessPolicy: &secret.AccessPolicy{}}))
+	}),
+	onSecret("MoveLabel", audit.Label, true, func(_ testing.TB, s *vault.Session, name secret.Name) error {
+		return errOf(s.MoveLabel(ctx, name, vault.Move{Label: "l", To: 1}))
+	}),
+	onSecret("Delete", audit.Delete, true, func(_ testing.TB, s *vault.Session, name secret.Name) error {
+		return errOf(s.Delete(ctx, name, secret.MinRecovery))
+	}),
+	onSecret("Restore", audit.Restore, true, func(_ testing.TB, s *vault.Session, name secret.Name) error {
+		return errOf(s.Restore(ctx, name))
+	}),
+	onTenant("List", audit.List, func(_ testing.TB, s *vault.Session, _ secret.Name) error {
+		return errOf(s.List(ctx, vault.ListQuery{}))
+	}),
+	onTenant("Tenant", audit.TenantList, func(_ testing.TB, s *vault.Session, _ secret.Name) error {
+		return errOf(s.Tenant(ctx))
+	}).administrative(),
+	onTenant("RotateKey", audit.KeyRotate, func(_ testing.TB, s *vault.Session, _ secret.Name) error {
+		return errOf(s.RotateKey(ctx, nil))
+	}).administrative().twofold(),
+	onCredentials("Create", audit.TokenCreate, func(c *vault.Credentials) error {
+		token, err := c.Create(ctx, vault.TokenSpec{Principal: "new", Grants: []policy.Grant{{Role: policy.Reader}}})
+		if err == nil {
+			token.Token.Release()
+		}
+		return err
+	}),
+	onCredentials("List tokens", audit.TokenList, func(c *vault.Credentials) error { return errOf(c.List(ctx, 0, "")) }),
+	onCredentials("Revoke", audit.TokenRevoke, func(c *vault.Credentials) error {
+		page, err := c.List(ctx, 0, "")
+		if err != nil {
+			return c.Revoke(ctx, "tok_none")
+		}
+		i := slices.IndexFunc(page.Items, func(info vault.TokenInfo) bool { return info.Principal == "new" })
+		return c.Revoke(ctx, page.Items[i].ID)
+	}),
+	onLog("List entries", audit.AuditList, func(a *vault.Audit) error { return errOf(a.List(ctx, vault.AuditQuery{Limit: 1})) }),
+	onLog("Tail", audit.AuditList, func(a *vault.Audit) error {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		return a.Tail(ctx, 0, func(audit.Entry) error { cancel(); return nil })
+	}),
+	onLog("Checkpoint", audit.AuditCheckpoint, func(a *vault.Audit) error { return errOf(a.Checkpoint(ctx)) }),
+	onLog("Latest", audit.AuditCheckpoint, func(a *vault.Audit) error { return errOf(a.Latest(ctx)) }),
+	onLog("Inclusion", audit.AuditProof, func(a *vault.Audit) error {
+		page, err := a.List(ctx, vault.AuditQuery{Limit: 1})
+		if err != nil {
+			return errOf(a.Inclusion(ctx, 0, -1))
+		}
+		return errOf(a.Inclusion(ctx, page.Items[0].Index, -1))
+	}),
+	onLog("Consistency", audit.AuditProof, func(a *vault.Audit) error { return errOf(a.Consistency(ctx, 1, -1)) }),
+	onLog("Export", audit.AuditExport, func(a *vault.Audit) error { return a.Export(ctx, io.Discard, vault.ExportOptions{}) }),
+	onLog("Redact", audit.AuditRedact, func(a *vault.Audit) error { return errOf(a.Redact(ctx, vault.RedactQuery{Principal: "nobody"})) }),
+	onLog("Keys", audit.AuditKeys, func(a *vault.Audit) error { return errOf(a.Keys(ctx)) }),
+	onSecret("Purge", audit.Purge, true, func(_ testing.TB, s *vault.Session, name secret.Name) error {
+		return s.Purge(ctx, name)
+	}),
+}
+
+// TestMethodsAreAll: the table has every exported method of the handles, but
+// for those that only lead to another handle or record a front's refusal.
+func TestMethodsAreAll(t *testing.T) {
+	listed := map[string]bool{"Credentials": true, "Refused": true, "RotateKeys": true}
+	for _, m := range methods {
+		listed[strings.Fields(m.name)[0]] = true
+	}
+	for _, handle := range []any{&vault.Session{}, &vault.Audit{}, &vault.Credentials{}} {
+		typ := reflect.TypeOf(handle)
+		for i := range typ.NumMethod() {
+			if name := typ.Method(i).Name; !listed[name] {
+				t.Errorf("%v.%s is in no test of all methods", typ, name)
+			}
+		}
+	}
+}
+
+// TestHidden: for every method, what is another tenant's, what the grants hide
+// and what is not there are one answer, to the letter; and the entry is in the
+// caller's own log.
+func TestHidden(t *testing.T) {
+	f := fastnesstest.Open(t, nil)
+	for _, tenant := range []secret.TenantName{"acme", "beta", "erased"} {
+		s := f.Tenant(t, tenant)
+		versions(t, s, "hidden/db", 1)
+		versions(t, s, "shown/db", 1)
+	}
+	check(t, f.Operator().Erase(ctx, "erased"))
+	must(f.Audit(local(f), "").Checkpoint(ctx))(t)
+	full := caller(t, f, "acme", policy.Admin)
+	partial := map[policy.Role]*vault.Caller{}
+	for _, role := range []policy.Role{policy.Admin, policy.Writer, policy.Reader, policy.Auditor} {
+		partial[role] = caller(t, f, "acme", role, "shown/*")
+	}
+	for _, m := range methods {
+		for _, tenant := range []secret.TenantName{"beta", "erased", "none", "NO such\x00name"} {
+			for _, name := range []secret.Name{"hidden/db", "shown/db", "none", ""} {
+				if name == "" && (m.name == "Put" || m.name == "Rotate") {
+					continue // not a name: refused as such, wherever
+				}
+				for _, c := range []*vault.Caller{full, partial[policy.Reader]} {
+					if err := m.call(t, f, c, tenant, name); !sameAs(err, secret.ErrNotFound) {
+						t.Errorf("%s of %q in %q: %v", m.name, name, tenant, err)
+					}
+				}
+			}
+			e := last(t, f, "acme")
+			if e.Action != m.action && e.Action != m.unseen || e.Result != audit.AccessDenied || e.TenantID != "acme" || e.Error != "not_found" {
+				t.Errorf("%s in %q left %+v", m.name, tenant, e)
+			}
+		}
+		if !m.secret {
+			continue
+		}
+		for role, c := range partial {
+			hidden, absent := m.call(t, f, c, "acme", "hidden/db"), m.call(t, f, c, "acme", "hidden/none")
+			sentinel := secret.ErrNotFound
+			if m.writes {
+				sentinel = secret.ErrAccessDenied
+			}
+			if !sameAs(hidden, sentinel) || !sameAs(absent, sentinel) {
+				t.Errorf("%s as %s: hidden %v, absent %v", m.name, role, hidden, absent)
+			}
+		}
+	}
+	wantValue(t, f.Tenant(t, "beta"), "hidden/db", store.Selector{}, "1")
+	wantValue(t, f.Tenant(t, "acme"), "hidden/db", store.Selector{}, "1")
+	for _, e := range append(entries(t, f, "beta", audit.Filter{}), entries(t, f, "erased", audit.Filter{})...) {
+		if e.UserID == "admin" || e.UserID == "reader" {
+			t.Errorf("an entry in another tenant's log: %+v", e)
+		}
+	}
+	for _, e := range entries(t, f, "", audit.Filter{}) {
+		if e.TenantID != "" && e.TenantID != "acme" && e.TenantID != "beta" && e.TenantID != "erased" {
+			t.Errorf("the log of a tenant that is not there: %+v", e)
+		}
+	}
+}
