@@ -126,7 +126,7 @@ func (v *Vault) proveRoots(stored []byte) error {
 		return ErrRootKeyChanging
 	case is(cur, inUse):
 		return nil
-	case is(prev, inUse):
+	case len(next) == 0 && is(prev, inUse):
 		return nil // the change may begin
 	}
 	return ErrWrongRootKey
