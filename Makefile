@@ -10,13 +10,13 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 # -buildvcs=false: the version says it already, and git refuses a clone that another user owns.
 BUILD := go build -trimpath -buildvcs=false -ldflags '-X fastness/internal/cli.version=$(VERSION)'
 # Checks see the files of these build tags too; plain tests do not run them.
-TAGS := bench,soak
+TAGS := bench,soak,memcheck
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
 # `test` is a sequence: what is cheap and likely to fail comes first, even under `make -j`.
 .NOTPARALLEL:
-.PHONY: help build run test install lint vuln race shipped fallback bench soak fuzz fmt clean
+.PHONY: help build run test install lint vuln race shipped fallback memcheck bench soak fuzz fmt clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/make \1	\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -52,6 +52,9 @@ shipped:
 fallback:
 	GOEXPERIMENT= go vet ./internal/secretbuf
 	GOEXPERIMENT= go test -timeout 5m ./internal/secretbuf
+
+memcheck: install ## what a thief of memory would find in a server after use; needs root
+	go test -tags=memcheck -run '^Test(Memcheck|MemoryOfNaiveServer)' -v -count=1 -timeout 1h ./cmd/fastness
 
 bench: build ## speed and size, printed as ratios of one run
 	go test -tags=bench -run '^TestBench' -v -count=1 -timeout 2h ./cmd/fastness

@@ -46,14 +46,23 @@ func buildAndRun(m *testing.M) (int, error) {
 	}
 	defer os.RemoveAll(dir)
 	program = filepath.Join(dir, "fastness")
-	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false",
-		"-ldflags", "-X fastness/internal/cli.version=test", "-o", program, ".")
-	// As in the Makefile, whatever this test itself was built with.
-	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOEXPERIMENT=runtimesecret")
-	if out, err := build.CombinedOutput(); err != nil {
-		return 1, fmt.Errorf("building fastness: %w\n%s", err, out)
+	if err := buildProgram(program); err != nil {
+		return 1, err
 	}
 	return m.Run(), nil
+}
+
+// buildProgram builds fastness as the Makefile does, whatever this test itself
+// was built with. flags are further ones of go build.
+func buildProgram(to string, flags ...string) error {
+	flags = append([]string{"build", "-trimpath", "-buildvcs=false",
+		"-ldflags", "-X fastness/internal/cli.version=test", "-o", to}, flags...)
+	build := exec.Command("go", append(flags, ".")...)
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOEXPERIMENT=runtimesecret")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("building fastness: %w\n%s", err, out)
+	}
+	return nil
 }
 
 // environment is this process's without what would configure Fastness, and

@@ -71,8 +71,8 @@ func follows(w func(int) uint32, order func(uint32) uint32) bool {
 	v := func(i int) uint32 { return order(w(i)) }
 	// In which of both halves the constant is shows where w(0) is in the
 	// schedule, which may begin on either.
-	return derived(v(0), v(7), v(8)) && derivedPlain(v(4), v(11), v(12)) ||
-		derivedPlain(v(0), v(7), v(8)) && derived(v(4), v(11), v(12))
+	return constantWord(v(0), v(7), v(8)) && plainWord(v(4), v(11), v(12)) ||
+		plainWord(v(0), v(7), v(8)) && constantWord(v(4), v(11), v(12))
 }
 
 // followsBack is follows for four reversed round keys, the first in memory
@@ -82,14 +82,14 @@ func followsBack(w func(int) uint32, order func(uint32) uint32) bool {
 	return follows(forward, func(x uint32) uint32 { return x })
 }
 
-// derived checks a word at a multiple of 8, words being little-endian.
-func derived(eight, before, w uint32) bool {
+// constantWord checks a word at a multiple of 8, words being little-endian.
+func constantWord(eight, before, w uint32) bool {
 	constant := w ^ eight ^ subWord(bits.RotateLeft32(before, -8))
 	return constant != 0 && constant <= 0x40 && constant&(constant-1) == 0
 }
 
-// derivedPlain checks a word 4 past a multiple of 8.
-func derivedPlain(eight, before, w uint32) bool { return w == eight^subWord(before) }
+// plainWord checks a word 4 past a multiple of 8.
+func plainWord(eight, before, w uint32) bool { return w == eight^subWord(before) }
 
 func subWord(w uint32) uint32 {
 	return uint32(sbox[w&0xff]) | uint32(sbox[w>>8&0xff])<<8 | uint32(sbox[w>>16&0xff])<<16 | uint32(sbox[w>>24])<<24

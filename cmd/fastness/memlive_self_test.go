@@ -172,27 +172,3 @@ func TestScannerReadsLiveProcess(t *testing.T) {
 		t.Logf("%s: %d KiB read, %d withheld", source, f.read>>10, f.withheld>>10)
 	}
 }
-
-// lookAtProcess searches a process that runs on meanwhile.
-func lookAtProcess(t testing.TB, s *scanner, pid int) *finding {
-	t.Helper()
-	all, mem, err := processMemory(pid)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer mem.Close()
-	return s.look(all)
-}
-
-// lookAtCore searches a core that gdb takes of the process.
-func lookAtCore(t testing.TB, s *scanner, pid int) *finding {
-	t.Helper()
-	path := takeCore(t, pid)
-	defer os.Remove(path)
-	all, core, err := coreMemory(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer core.Close()
-	return s.look(all)
-}

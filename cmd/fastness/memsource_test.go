@@ -273,3 +273,48 @@ func surroundings(b []byte, at, length int) string {
 	const side = 48
 	return fmt.Sprintf("%q", b[max(0, at-side):min(len(b), at+length+side)])
 }
+
+// lookAtProcess searches a process that runs on meanwhile.
+func lookAtProcess(t testing.TB, s *scanner, pid int) *finding {
+	t.Helper()
+	all, mem, err := processMemory(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mem.Close()
+	return s.look(all)
+}
+
+// lookAtCore searches a core that gdb takes of the process.
+func lookAtCore(t testing.TB, s *scanner, pid int) *finding {
+	t.Helper()
+	path := takeCore(t, pid)
+	defer os.Remove(path)
+	return lookAtCoreFile(t, s, path)
+}
+
+func lookAtCoreFile(t testing.TB, s *scanner, path string) *finding {
+	t.Helper()
+	all, core, err := coreMemory(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer core.Close()
+	return s.look(all)
+}
+
+// copyMemory copies what processMemory lists, for a later search. Pages that
+// cannot be read are left out.
+func copyMemory(pid int) ([]memory, error) {
+	all, mem, err := processMemory(pid)
+	if err != nil {
+		return nil, err
+	}
+	defer mem.Close()
+	for i, m := range all {
+		b := make([]byte, m.to-m.from)
+		readPages(m.r, b, m.from)
+		all[i].r = offsetReader{bytes.NewReader(b), m.from}
+	}
+	return all, nil
+}

@@ -55,7 +55,13 @@ func (l *lockedBuffer) String() string {
 // start runs fastness in the background until the test ends.
 func start(t testing.TB, env []string, args ...string) *process {
 	t.Helper()
-	p := &process{cmd: exec.Command(program, args...), stderr: &lockedBuffer{}, ended: make(chan struct{})}
+	return startBuild(t, program, env, args...)
+}
+
+// startBuild is start for another build of fastness.
+func startBuild(t testing.TB, build string, env []string, args ...string) *process {
+	t.Helper()
+	p := &process{cmd: exec.Command(build, args...), stderr: &lockedBuffer{}, ended: make(chan struct{})}
 	p.cmd.Env = environment(t.TempDir(), env...)
 	p.cmd.Stderr = p.stderr
 	// A pipe of our own: that of exec.Cmd may not be read while Wait runs.
@@ -224,7 +230,13 @@ type outcome struct {
 // run runs fastness to its end.
 func run(t testing.TB, env []string, stdin []byte, args ...string) outcome {
 	t.Helper()
-	cmd := exec.Command(program, args...)
+	return runBuild(t, program, env, stdin, args...)
+}
+
+// runBuild is run for another build of fastness.
+func runBuild(t testing.TB, build string, env []string, stdin []byte, args ...string) outcome {
+	t.Helper()
+	cmd := exec.Command(build, args...)
 	cmd.Env = environment(t.TempDir(), env...)
 	cmd.Stdin = bytes.NewReader(stdin)
 	var stdout, stderr bytes.Buffer

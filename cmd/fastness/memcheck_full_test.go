@@ -1,0 +1,50 @@
+//go:build memcheck
+
+package main_test
+
+import (
+	"path/filepath"
+	"testing"
+)
+
+// TestMemcheck is the check in full: `make memcheck`.
+func TestMemcheck(t *testing.T) {
+	for name, encrypted := range map[string]bool{"plain": false, "TLS": true} {
+		t.Run(name, func(t *testing.T) {
+			s, idle, busy := checkMemory(t, program, encrypted, full)
+			expectNothing(t, s, idle, busy, full.connections)
+		})
+	}
+}
+
+// leaks are the build tags that switch one measure off each, for this test
+// alone. With any of them the same check must find something: a measure whose
+// absence nobody notices is not needed, or not tested.
+var leaks = []leak{}
+
+// leak is such a tag.
+type leak struct {
+	tag       string // "leak_" and the measure's name
+	encrypted bool   // whether TLS has to be on for it to show
+}
+
+// TestMemcheckLeaks builds Fastness without each measure in turn.
+func TestMemcheckLeaks(t *testing.T) {
+	for _, l := range leaks {
+		t.Run(l.tag, func(t *testing.T) {
+			build := filepath.Join(t.TempDir(), "fastness")
+			if err := buildProgram(build, "-tags="+l.tag); err != nil {
+				t.Fatal(err)
+			}
+			s, idle, _ := checkMemory(t, build, l.encrypted, full)
+			hits := 0
+			for _, r := range idle {
+				hits += r.hits()
+				t.Logf("%s:\n%s", r.where, s.examples(r))
+			}
+			if hits == 0 {
+				t.Error("nothing is found although the measure is off")
+			}
+		})
+	}
+}
