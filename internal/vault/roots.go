@@ -102,6 +102,12 @@ func (v *Vault) deriveRoots(master, previous *secretbuf.Buffer) (err error) {
 
 func (v *Vault) createDeployment(ctx context.Context) error {
 	return v.store.Update(ctx, func(tx store.Tx) error {
+		switch n, err := tx.Tenants().Count(); {
+		case err != nil:
+			return err
+		case n > 0:
+			return errors.New("the store has tenants and has lost its deployment's id")
+		}
 		if err := tx.SetMeta(metaDeployment, nil, v.roots.id[:]); err != nil {
 			return fmt.Errorf("preparing a fresh store: %w", err)
 		}

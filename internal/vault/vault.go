@@ -217,7 +217,7 @@ func (v *Vault) answer(err error) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &known):
-		return err
+		return plain(err, known)
 	case errors.Is(err, store.ErrUnavailable), errors.Is(err, store.ErrUnknownOutcome),
 		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return secret.ErrUnavailable.With(err)
@@ -229,6 +229,18 @@ func (v *Vault) answer(err error) error {
 		return secret.ErrConflict.With(err)
 	}
 	return secret.ErrInternal.With(err)
+}
+
+// plain returns the error of the business within err, without what was put
+// around it on the way: that is the operator's.
+func plain(err error, known *secret.Error) error {
+	switch {
+	case err == error(known):
+		return err
+	case known.Cause == nil:
+		return known.With(err)
+	}
+	return known.With(fmt.Errorf("%v: %w", err, known.Cause))
 }
 
 // day counts days since 1970-01-01, as last-read fields do.
