@@ -1,0 +1,108 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"syscall"
+
+	"fastness/client"
+	"fastness/internal/secret"
+)
+
+// exitStatus ends the program with a code of its own, saying nothing more.
+type exitStatus int
+
+func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+// codedError has an exit code of its own.
+type codedError struct {
+	err  error
+	code int
+}
+
+func (e *codedError) Error() string { return e.err.Error() }
+func (e *codedError) Unwrap() error { return e.err }
+
+// report prints an error for people and returns its exit code.
+func (a *app) report(err error) int {
+	if err == nil {
+		return exitDone
+	}
+	var status exitStatus
+	if errors.As(err, &status) {
+		return int(status)
+	}
+	fmt.Fprintf(a.env.Stderr, "fastness: %s\n", clean(describe(err)))
+	if h := hint(err); h != "" {
+		fmt.Fprintf(a.env.Stderr, "  hint: %s\n", h)
+	}
+	var answer *client.Error
+	if errors.As(err, &answer) && answer.CorrelationID != "" {
+		fmt.Fprintf(a.env.Stderr, "  id:   %s (the audit log tells more under it)\n", clean(answer.CorrelationID))
+	}
+	return exitCode(err)
+}
+
+// describe is an error's text, with the cause of a failed connection in place
+// of the many layers around it.
+func describe(err error) string {
+	var dial *net.OpError
+	if errors.As(err, &dial) && dial.Op == "dial" && dial.Addr != nil {
+		return fmt.Sprintf("cannot reach %s: %v", dial.Addr, errors.Unwrap(dial))
+	}
+	if errors.Is(err, context.Canceled) {
+		return errInterrupted.Error()
+	}
+	return err.Error()
+}
+
+func exitCode(err error) int {
+	var usage *usageError
+	var coded *codedError
+	switch {
+	case errors.As(err, &usage):
+		return exitUsage
+	case errors.As(err, &coded):
+		return coded.code
+	case errors.Is(err, secret.ErrNotFound):
+		return exitNotFound
+	case errors.Is(err, secret.ErrUnauthenticated), errors.Is(err, secret.ErrAccessDenied),
+		errors.Is(err, secret.ErrMFARequired), errors.Is(err, errNoToken):
+		return exitDenied
+	}
+	return exitFailed
+}
+
+// hints say, for errors that people meet, what gets them on.
+var hints = []struct {
+	is   error
+	text string
+}{
+	{errNoToken, "export FASTNESS_TOKEN=…; `fastness dev` prints a token"},
+	{errNoTenant, "say which with --tenant NAME or FASTNESS_TENANT"},
+	{secret.ErrUnauthenticated, "the token in FASTNESS_TOKEN or --token-file is unknown, expired or revoked"},
+	{secret.ErrAccessDenied, "an administrator of the tenant sees the reason in the audit log, under the id below"},
+	{secret.ErrMFARequired, "this secret's access policy asks for a second factor"},
+	{secret.ErrNotFound, "names are case-sensitive; `fastness list` shows those that you may see"},
+	{secret.ErrDeleted, "`fastness restore NAME` brings it back"},
+	{secret.ErrSuspended, "an operator brings it back with `fastness tenant resume NAME`"},
+	{secret.ErrUnavailable, "nothing was changed unless `fastness audit list` says so; try again"},
+	{secret.ErrDecryption, "every other secret is unharmed; an older version may open: `fastness versions NAME`"},
+	{syscall.ECONNREFUSED, "is the server running? `fastness dev` starts one; FASTNESS_ADDR says where to look"},
+	{context.DeadlineExceeded, "--timeout gives it longer"},
+}
+
+func hint(err error) string {
+	for _, h := range hints {
+		if errors.Is(err, h.is) {
+			return h.text
+		}
+	}
+	var usage *usageError
+	if errors.As(err, &usage) {
+		return "--help after any command shows how it is used, with examples"
+	}
+	return ""
+}
