@@ -38,7 +38,9 @@ fastness run -- ./server`,
 		&cobra.Group{ID: groupSecrets, Title: "Secrets:"},
 		&cobra.Group{ID: groupAdmin, Title: "Administration:"},
 		&cobra.Group{ID: groupServe, Title: "Servers:"})
-	addTo(root, groupSecrets, a.putCommand(), a.getCommand(), a.listCommand(), a.describeCommand(), a.versionsCommand(), a.rotateCommand(), a.updateCommand(), a.stageCommand(), a.deleteCommand(), a.restoreCommand(), a.dueCommand(), a.runCommand(), a.importCommand(), a.exportCommand())
+	addTo(root, groupSecrets, a.putCommand(), a.getCommand(), a.listCommand(), a.describeCommand(), a.versionsCommand(),
+		a.rotateCommand(), a.updateCommand(), a.stageCommand(), a.deleteCommand(), a.restoreCommand(), a.dueCommand(),
+		a.runCommand(), a.importCommand(), a.exportCommand())
 	addTo(root, groupAdmin, a.auditCommand(), a.tokenCommand(), a.tenantCommand(), a.keyCommand())
 	addTo(root, groupServe, a.devCommand(), a.serverCommand(), a.operatorCommand())
 	root.AddCommand(a.versionCommand(), a.docsCommand(root))

@@ -1,0 +1,165 @@
+package cli_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"fastness/internal/cli"
+)
+
+// promptOnce is the variable that makes this test binary ask for a value and
+// print it.
+const promptOnce = "FASTNESS_TEST_PROMPT"
+
+// TestMain makes this test binary the program when a script runs `fastness`.
+func TestMain(m *testing.M) {
+	if os.Getenv(promptOnce) != "" {
+		os.Exit(cli.PromptOnce())
+	}
+	// The race detector sleeps for a second when a program exits, and these
+	// tests run hundreds.
+	os.Setenv("GORACE", "atexit_sleep_ms=0")
+	testscript.Main(m, map[string]func(){
+		"fastness": func() {
+			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+			context.AfterFunc(ctx, stop)
+			os.Exit(cli.Run(ctx, os.Args[1:], cli.System()))
+		},
+	})
+}
+
+// TestScripts runs the stories in testdata/script, each in a folder of its own.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"dev":    startDev,
+			"field":  jsonField,
+			"exits":  exits,
+			"waitup": waitUp,
+		},
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("SECRETS_MASTER_KEY", "")
+			e.Setenv("GORACE", os.Getenv("GORACE"))
+			e.Values["dev"] = new(devServer)
+			return nil
+		},
+		RequireExplicitExec: true,
+	})
+}
+
+// devServer is the server of a script.
+type devServer struct{ cmd *exec.Cmd }
+
+// stop ends it as Ctrl-C does, and expects it to end well.
+func (d *devServer) stop(ts *testscript.TestScript) {
+	if d.cmd == nil {
+		return
+	}
+	cmd := d.cmd
+	d.cmd = nil
+	ts.Check(cmd.Process.Signal(syscall.SIGINT))
+	if err := cmd.Wait(); err != nil {
+		ts.Fatalf("dev ended with %v", err)
+	}
+}
+
+// startDev is "dev [FLAG…]": it starts `fastness dev` with the flags at a free
+// port, in the place of the one before, and points FASTNESS_ADDR,
+// FASTNESS_TOKEN and FASTNESS_TENANT at it. "dev stop" only stops.
+func startDev(ts *testscript.TestScript, _ bool, args []string) {
+	d := ts.Value("dev").(*devServer)
+	d.stop(ts)
+	if len(args) == 1 && args[0] == "stop" {
+		return
+	}
+	cmd := exec.Command("fastness", append([]string{"dev", "--json", "--listen", "127.0.0.1:0"}, args...)...)
+	cmd.Dir = ts.Getenv("WORK")
+	cmd.Env = append(os.Environ(), "TMPDIR="+ts.Getenv("TMPDIR"))
+	cmd.Stderr = ts.Stderr()
+	out, err := cmd.StdoutPipe()
+	ts.Check(err)
+	ts.Check(cmd.Start())
+	line, err := bufio.NewReader(out).ReadBytes('\n')
+	if err != nil {
+		ts.Fatalf("dev printed nothing: %v; %v", err, cmd.Wait())
+	}
+	d.cmd = cmd
+	ts.Defer(func() { d.stop(ts) })
+	var info struct{ Address, Tenant, Token, AccessKeyID, SecretAccessKey, AccountID, Region string }
+	ts.Check(json.Unmarshal(line, &info))
+	ts.Setenv("FASTNESS_ADDR", info.Address)
+	ts.Setenv("FASTNESS_TOKEN", info.Token)
+	ts.Setenv("FASTNESS_TENANT", info.Tenant)
+	ts.Setenv("ACCESS_KEY", info.AccessKeyID+"/"+info.SecretAccessKey+"/"+info.AccountID+"/"+info.Region)
+}
+
+// jsonField is "field FILE PATH NAME": it sets the variable NAME to what
+// stands at PATH, such as items.0.name, in a file of JSON.
+func jsonField(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 3 {
+		ts.Fatalf("usage: field FILE PATH NAME")
+	}
+	var v any
+	text := ts.ReadFile(args[0])
+	if strings.Count(text, "\n") != 1 || !strings.HasSuffix(text, "\n") {
+		ts.Fatalf("%s is not one line", args[0])
+	}
+	ts.Check(json.Unmarshal([]byte(text), &v))
+	for _, word := range strings.Split(args[1], ".") {
+		switch x := v.(type) {
+		case map[string]any:
+			v = x[word]
+		case []any:
+			var i int
+			_, err := fmt.Sscan(word, &i)
+			ts.Check(err)
+			if i >= len(x) {
+				ts.Fatalf("%s: only %d items", args[1], len(x))
+			}
+			v = x[i]
+		}
+	}
+	ts.Setenv(args[2], fmt.Sprint(v))
+}
+
+// exits is "exits CODE COMMAND…": exec that tells exit codes apart.
+func exits(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) < 2 {
+		ts.Fatalf("usage: exits CODE COMMAND...")
+	}
+	err := ts.Exec(args[1], args[2:]...)
+	code := 0
+	if exit, ok := err.(*exec.ExitError); ok {
+		code = exit.ExitCode()
+	} else if err != nil {
+		ts.Fatalf("%v", err)
+	}
+	if fmt.Sprint(code) != args[0] {
+		ts.Fatalf("%v exits with %d instead of %s\n%s%s", args[1:], code, args[0], ts.ReadFile("stdout"), ts.ReadFile("stderr"))
+	}
+}
+
+// waitUp is "waitup FILE TEXT": it waits until a file holds the text.
+func waitUp(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: waitup FILE TEXT")
+	}
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if text, err := os.ReadFile(ts.MkAbs(args[0])); err == nil && strings.Contains(string(text), args[1]) {
+			return
+		}
+	}
+	ts.Fatalf("%s never held %q", args[0], args[1])
+}

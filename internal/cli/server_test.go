@@ -1,0 +1,242 @@
+package cli_test
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"fastness/internal/cli"
+)
+
+const (
+	firstKey  = "first-0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+	secondKey = "second-0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+)
+
+// deployment is a folder with a store, and the server that may run on it.
+type deployment struct {
+	t       *testing.T
+	dir     string
+	env     []string // for the server
+	token   string
+	address string
+	server  *exec.Cmd
+	log     *bufio.Reader
+}
+
+// start runs `fastness server` with flags and waits until it serves.
+func (d *deployment) start(flags ...string) {
+	d.t.Helper()
+	d.server = exec.Command("fastness", append([]string{"server", "--store", "sqlite:" + d.dir, "--listen", "127.0.0.1:0"}, flags...)...)
+	d.server.Env = append(os.Environ(), d.env...)
+	stderr, err := d.server.StderrPipe()
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	if err := d.server.Start(); err != nil {
+		d.t.Fatal(err)
+	}
+	d.t.Cleanup(d.stop)
+	d.log = bufio.NewReader(stderr)
+	line := d.await("serving")
+	var entry struct{ Address string }
+	if err := json.Unmarshal([]byte(line), &entry); err != nil {
+		d.t.Fatalf("%v in %s", err, line)
+	}
+	d.address = entry.Address
+}
+
+// await reads the log up to a line that holds text.
+func (d *deployment) await(text string) string {
+	d.t.Helper()
+	var all strings.Builder
+	for {
+		line, err := d.log.ReadString('\n')
+		all.WriteString(line)
+		if err != nil {
+			d.t.Fatalf("the log never said %q: %v\n%s", text, err, all.String())
+		}
+		if strings.Contains(line, text) {
+			return line
+		}
+	}
+}
+
+// stop ends the server as a service manager does.
+func (d *deployment) stop() {
+	d.t.Helper()
+	if d.server == nil {
+		return
+	}
+	server := d.server
+	d.server = nil
+	server.Process.Signal(syscall.SIGTERM)
+	rest := new(bytes.Buffer)
+	rest.ReadFrom(d.log)
+	if err := server.Wait(); err != nil {
+		d.t.Errorf("the server ended with %v\n%s", err, rest)
+	}
+}
+
+// run runs a client command and expects an exit code.
+func (d *deployment) run(want int, stdin string, args ...string) (stdout, stderr string) {
+	d.t.Helper()
+	var out, errs bytes.Buffer
+	code := cli.Run(d.t.Context(), args, cli.Env{
+		Stdin: strings.NewReader(stdin), Stdout: &out, Stderr: &errs,
+		Getenv: func(name string) string {
+			return map[string]string{"FASTNESS_ADDR": d.address, "FASTNESS_TOKEN": d.token}[name]
+		},
+	})
+	if code != want {
+		d.t.Fatalf("%v exits with %d instead of %d: %s%s", args, code, want, out.String(), errs.String())
+	}
+	return out.String(), errs.String()
+}
+
+// deploy makes a store and its first operator.
+func deploy(t *testing.T) *deployment {
+	d := &deployment{t: t, dir: filepath.Join(t.TempDir(), "data"), env: []string{"SECRETS_MASTER_KEY=" + firstKey}}
+	d.token = d.initOperator(t)
+	return d
+}
+
+func (d *deployment) initOperator(t *testing.T) string {
+	t.Helper()
+	cmd := exec.Command("fastness", "operator", "init", "--store", "sqlite:"+d.dir)
+	cmd.Env = append(os.Environ(), d.env...)
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v: %s", err, err.(*exec.ExitError).Stderr)
+	}
+	return strings.TrimSuffix(string(out), "\n")
+}
+
+func TestServerKeepsSecrets(t *testing.T) {
+	d := deploy(t)
+	d.start("--log-requests")
+	d.run(0, "", "tenant", "create", "shop")
+	d.run(0, "value", "put", "a", "--tenant", "shop")
+	d.await("PUT")
+
+	// The environment of the server does not show its root key.
+	environ, err := os.ReadFile("/proc/" + itoa(d.server.Process.Pid) + "/environ")
+	if err == nil && bytes.Contains(environ, []byte(firstKey)) {
+		t.Error("/proc/PID/environ shows the root key")
+	}
+
+	// A second process on the store is refused.
+	cmd := exec.Command("fastness", "operator", "init", "--store", "sqlite:"+d.dir)
+	cmd.Env = append(os.Environ(), d.env...)
+	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "use") {
+		t.Errorf("operator init beside a server: %v, %s", err, out)
+	}
+	d.stop()
+	d.start()
+	if got, _ := d.run(0, "", "get", "a", "--tenant", "shop"); got != "value" {
+		t.Errorf("after a restart: %q", got)
+	}
+}
+
+func TestRootKeyChanges(t *testing.T) {
+	d := deploy(t)
+	d.start()
+	d.run(0, "", "tenant", "create", "shop")
+	d.run(0, "value", "put", "a", "--tenant", "shop")
+	if _, stderr := d.run(1, "", "key", "rotate", "--root"); !strings.Contains(stderr, "SECRETS_MASTER_KEY_PREVIOUS") {
+		t.Errorf("without a new key: %s", stderr)
+	}
+	d.stop()
+	d.env = []string{"SECRETS_MASTER_KEY=" + secondKey, "SECRETS_MASTER_KEY_PREVIOUS=" + firstKey}
+	d.start()
+	if got, _ := d.run(0, "", "key", "rotate", "--root"); !strings.Contains(got, "re-wrapped") {
+		t.Errorf("rotated: %s", got)
+	}
+	d.stop()
+	d.env = []string{"SECRETS_MASTER_KEY=" + secondKey}
+	d.start()
+	if got, _ := d.run(0, "", "get", "a", "--tenant", "shop"); got != "value" {
+		t.Errorf("under the new key: %q", got)
+	}
+}
+
+func TestServerSpeaksTLS(t *testing.T) {
+	d := deploy(t)
+	cert, key := filepath.Join(t.TempDir(), "tls.crt"), filepath.Join(t.TempDir(), "tls.key")
+	writeCertificate(t, cert, key)
+	d.start("--tls-cert", cert, "--tls-key", key)
+	if !strings.HasPrefix(d.address, "https://") {
+		t.Fatalf("serving at %s", d.address)
+	}
+	if _, stderr := d.run(1, "", "tenant", "list"); !strings.Contains(stderr, "certificate") {
+		t.Errorf("an unknown authority: %s", stderr)
+	}
+	d.run(0, "", "tenant", "list", "--ca-file", cert)
+
+	// After a hangup the new pair is served, over new connections.
+	writeCertificate(t, cert, key)
+	d.server.Process.Signal(syscall.SIGHUP)
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		var errs bytes.Buffer
+		code := cli.Run(t.Context(), []string{"tenant", "list", "--ca-file", cert}, cli.Env{Stderr: &errs, Getenv: func(name string) string {
+			return map[string]string{"FASTNESS_ADDR": d.address, "FASTNESS_TOKEN": d.token}[name]
+		}})
+		if code == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the new certificate is not served: %s", errs.String())
+		}
+	}
+}
+
+func itoa(n int) string { return big.NewInt(int64(n)).String() }
+
+// writeCertificate makes a self-signed certificate for 127.0.0.1.
+func writeCertificate(t *testing.T, certFile, keyFile string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: serial, Subject: pkix.Name{CommonName: "fastness test"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, block := range map[string]*pem.Block{
+		certFile: {Type: "CERTIFICATE", Bytes: der}, keyFile: {Type: "PRIVATE KEY", Bytes: keyDER},
+	} {
+		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
