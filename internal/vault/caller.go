@@ -65,13 +65,7 @@ func (v *Vault) Authenticate(ctx context.Context, o Origin, token []byte) (*Call
 	if err != nil {
 		return nil, v.Refuse(ctx, o, secret.ErrUnauthenticated)
 	}
-	var cred *store.Credential
-	var tenant *store.Tenant
-	err = v.store.View(ctx, func(r store.Reader) error {
-		var err error
-		cred, tenant, err = r.Credentials().ByHash(hash)
-		return err
-	})
+	cred, tenant, err := v.credential(ctx, hash)
 	switch {
 	case errors.Is(err, store.ErrAbsent):
 		return nil, v.Refuse(ctx, o, secret.ErrUnauthenticated)
@@ -87,6 +81,23 @@ func (v *Vault) Authenticate(ctx context.Context, o Origin, token []byte) (*Call
 		return nil, v.Refuse(ctx, o, v.answer(err))
 	}
 	return callerOf(o, cred, tenant), nil
+}
+
+// credential finds a token and its tenant, among those known or in the store.
+func (v *Vault) credential(ctx context.Context, hash [32]byte) (cred *store.Credential, tenant *store.Tenant, err error) {
+	if cred, tenant, ok := v.known.get(hash); ok {
+		return cred, tenant, nil
+	}
+	epoch := v.known.epoch()
+	err = v.store.View(ctx, func(r store.Reader) error {
+		var err error
+		cred, tenant, err = r.Credentials().ByHash(hash)
+		return err
+	})
+	if err == nil {
+		v.known.put(hash, epoch, cred, tenant)
+	}
+	return cred, tenant, err
 }
 
 // usable reports whether a credential is live. Suspension is the session's

@@ -75,6 +75,11 @@ type mortal struct {
 	store *dyingStore
 }
 
+func openStore(tb testing.TB, dir string) *sqlite.Store {
+	tb.Helper()
+	return must(sqlite.Open(ctx, sqlite.Config{Dir: dir, Logger: slog.New(slog.DiscardHandler)}))(tb)
+}
+
 func openMortal(tb testing.TB, dir string, clock *fastnesstest.Clock, master, previous *secretbuf.Buffer) *mortal {
 	tb.Helper()
 	m, err := tryOpenMortal(tb, dir, clock, master, previous)
@@ -85,8 +90,7 @@ func openMortal(tb testing.TB, dir string, clock *fastnesstest.Clock, master, pr
 func tryOpenMortal(tb testing.TB, dir string, clock *fastnesstest.Clock, master, previous *secretbuf.Buffer) (*mortal, error) {
 	tb.Helper()
 	log := &fastnesstest.Log{}
-	s, err := sqlite.Open(ctx, sqlite.Config{Dir: dir, Logger: slog.New(slog.DiscardHandler)})
-	check(tb, err)
+	s := openStore(tb, dir)
 	m := &mortal{store: &dyingStore{Store: s}}
 	v, err := vault.Open(ctx, vault.Config{Store: m.store, Master: master, PreviousMaster: previous, Now: clock.Now,
 		Logger: slog.New(slog.NewJSONHandler(log, nil)), Node: "embedded", NoBackground: true})

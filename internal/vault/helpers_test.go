@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"testing"
 
 	"fastness/fastnesstest"
@@ -174,3 +175,5 @@ func equal[T comparable](tb testing.TB, what string, got, want []T) {
 		tb.Errorf("%s: %v, want %v", what, got, want)
 	}
 }
+
+func itoa(n int64) string { return strconv.FormatInt(n, 10) }

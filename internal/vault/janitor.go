@@ -26,6 +26,7 @@ func (v *Vault) runJanitor(ctx context.Context) {
 			return
 		case <-tick.C:
 			v.keys.expire()
+			v.known.expire()
 			if err := v.purgeAll(ctx); err != nil && ctx.Err() == nil {
 				v.log.ErrorContext(ctx, "purging deleted secrets", "error", err, "cause", secret.Of(err).Cause)
 			}
