@@ -78,6 +78,16 @@ type Store interface {
 	Close() error
 }
 
+// IdentityEpoch is an optional ability of a Store that one process has to
+// itself: it lets the service keep the rows that say who a caller is.
+type IdentityEpoch interface {
+	// IdentityEpoch returns a number that has changed before any Update that
+	// used EditTenants or EditCredentials returns. Rows that were read after
+	// the number was, and the number is still the same, are the current ones,
+	// or their change has not been acknowledged yet.
+	IdentityEpoch() uint64
+}
+
 // Stats are sizes of a store.
 type Stats struct {
 	DataBytes    int64  // of all files or tables
