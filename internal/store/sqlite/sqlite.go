@@ -235,3 +235,6 @@ func (s *Store) closeFiles() error {
 }
 
 var errClosed = fmt.Errorf("%w: it is closed", store.ErrUnavailable)
+
+// IdentityEpoch implements store.IdentityEpoch.
+func (s *Store) IdentityEpoch() uint64 { return s.writer.identities.Load() }

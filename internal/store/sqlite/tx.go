@@ -7,24 +7,50 @@ import (
 )
 
 // tx is one operation within a group's transaction. Its savepoint is made by
-// its first write: many operations only look and leave a record.
+// its first write: many operations only look and leave a record. An operation
+// that is the only one of its group needs none, since all that there is to
+// take back is its own.
 type tx struct {
 	reader
-	saved   bool
-	records []audit.Record
+	alone    bool
+	wrote    bool
+	identity bool // may have changed a row that says who a caller is
+	records  []audit.Record
 }
 
 // write returns a statement that changes rows.
 func (t *tx) write(name string) *stmt {
 	s := t.query(name)
-	if s.err != nil || t.saved {
+	if s.err != nil || t.wrote {
 		return s
 	}
-	if err := t.conn.run("savepoint"); err != nil {
-		return &stmt{err: err}
+	if !t.alone {
+		if err := t.conn.run("savepoint"); err != nil {
+			return &stmt{err: err}
+		}
 	}
-	t.saved = true
+	t.wrote = true
 	return s
+}
+
+// finish keeps or takes back what the operation wrote.
+func (t *tx) finish(keep bool) error {
+	var statements []string
+	switch {
+	case !t.wrote || keep && t.alone:
+	case keep:
+		statements = []string{"release"}
+	case t.alone:
+		statements = []string{"rollback", "begin"}
+	default:
+		statements = []string{"rollback_to", "release"}
+	}
+	for _, name := range statements {
+		if err := t.conn.run(name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // change runs a statement that is to change a row; ErrAbsent if it did not.
@@ -84,13 +110,19 @@ func (t *tx) SetMeta(key string, old, value []byte) error {
 }
 
 // EditTenants implements store.Tx.
-func (t *tx) EditTenants() store.TenantWriter { return tenantWriter{t} }
+func (t *tx) EditTenants() store.TenantWriter {
+	t.identity = true
+	return tenantWriter{t}
+}
 
 // EditSecrets implements store.Tx.
 func (t *tx) EditSecrets(id secret.TenantID) store.SecretWriter { return secretWriter{t, id} }
 
 // EditCredentials implements store.Tx.
-func (t *tx) EditCredentials() store.CredentialWriter { return credentialWriter{t} }
+func (t *tx) EditCredentials() store.CredentialWriter {
+	t.identity = true
+	return credentialWriter{t}
+}
 
 // EditLog implements store.Tx.
 func (t *tx) EditLog() store.LogWriter { return logWriter{t} }

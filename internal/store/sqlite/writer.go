@@ -55,8 +55,11 @@ type writer struct {
 	group   []*op
 	batch   []byte
 	written int64
+	// identity tells that the group may have changed who a caller is.
+	identity bool
 
 	commits, ops atomic.Uint64
+	identities   atomic.Uint64 // groups of which that is so
 }
 
 func newWriter(path string, c *conn, log *slog.Logger, grown func(int64)) (*writer, error) {
@@ -168,7 +171,14 @@ func (w *writer) serve(group []*op) {
 	if len(live) == 0 {
 		return
 	}
-	if err := w.transact(live); err != nil {
+	err := w.transact(live)
+	if w.identity {
+		// Before anybody is answered, and after a failed commit too: whether it
+		// reached the disk is not known.
+		w.identities.Add(1)
+		w.identity = false
+	}
+	if err != nil {
 		w.fail(live, err)
 		return
 	}
@@ -200,10 +210,11 @@ func (w *writer) transact(group []*op) error {
 	if err := w.conn.run("begin"); err != nil {
 		return err
 	}
+	alone := count(group, func(o *op) bool { return o.run != nil }) == 1
 	w.batch = w.batch[:0]
 	for _, o := range group {
 		if o.run != nil {
-			if err := w.operate(o); err != nil {
+			if err := w.operate(o, alone); err != nil {
 				return err
 			}
 		}
@@ -225,25 +236,27 @@ func (w *writer) transact(group []*op) error {
 	return nil
 }
 
-// operate runs one operation under its savepoint. The operation's own error
-// goes to its caller; what is returned ends the group.
-func (w *writer) operate(o *op) error {
-	t := &tx{reader: reader{ctx: context.WithoutCancel(o.ctx), conn: w.conn}}
+func count[T any](list []T, is func(T) bool) (n int) {
+	for _, v := range list {
+		if is(v) {
+			n++
+		}
+	}
+	return n
+}
+
+// operate runs one operation. The operation's own error goes to its caller;
+// what is returned ends the group.
+func (w *writer) operate(o *op, alone bool) error {
+	t := &tx{reader: reader{ctx: context.WithoutCancel(o.ctx), conn: w.conn}, alone: alone}
+	defer func() { t.conn = nil }() // a Tx that was kept must not reach the next group
 	o.err = w.call(o.run, t)
-	t.conn = nil
 	o.records = t.records
+	w.identity = w.identity || t.identity
 	if w.conn.fault != nil {
 		return w.conn.fault
 	}
-	if !t.saved {
-		return nil
-	}
-	if o.err != nil {
-		if err := w.conn.run("rollback_to"); err != nil {
-			return err
-		}
-	}
-	return w.conn.run("release")
+	return t.finish(o.err == nil)
 }
 
 // call runs f. What it panics with goes to the log, not to the caller: nobody
