@@ -101,7 +101,9 @@ func (b *Builder) Buffer() *Buffer {
 // after Buffer, when it has nothing left to wipe.
 func (b *Builder) Release() {
 	m := b.memory()
-	Wipe((*m)[:cap(*m)])
+	if wipeReleased {
+		Wipe((*m)[:cap(*m)])
+	}
 	*m = nil
 }
 

@@ -1,20 +1,17 @@
-//go:build !goexperiment.runtimesecret
+//go:build !goexperiment.runtimesecret && !leak_erase && !measures_off
 
 package secretbuf
 
 // Erasing tells how this build cleans up after [Do], as a name for the
 // operator: "runtime" when the Go runtime erases stack, registers and, at its
 // next collection, heap; "stack" when only the stack is overwritten.
-const Erasing = "stack"
+const Erasing = erasingStack
 
-// scrubbed is how much stack below it Do overwrites: more than any standard
+// scrubbed is how much stack below it do overwrites: more than any standard
 // library cipher, hash or key derivation uses at once.
 const scrubbed = 8 << 10
 
-// Do calls f and overwrites the stack that f used, also when f panics. This
-// build cannot clean registers and heap: what HKDF, HMAC and HPKE allocate
-// stays until it is used again. Build with GOEXPERIMENT=runtimesecret for that.
-func Do(f func()) {
+func do(f func()) {
 	// Growing the stack first keeps f from moving it, which would leave an
 	// old copy behind.
 	scrubStack()

@@ -10,7 +10,7 @@ import "os"
 // It must not run while another goroutine reads or changes the environment.
 func WipeEnv(name string) {
 	value, ok := os.LookupEnv(name)
-	if !ok {
+	if !ok || !wipeEnviron {
 		return
 	}
 	wipeEnvironBlock(name)

@@ -8,11 +8,15 @@ import (
 
 // mappers lists the kinds of guarded memory on Linux, best first.
 func mappers() []mapper {
-	return []mapper{
+	all := []mapper{
 		{guardSecret, mapSecret},
 		{guardLocked, mapLocked},
 		{guardMapped, mapExcluded},
 	}
+	if !guardKeys {
+		return all[1:]
+	}
+	return all
 }
 
 // mapSecret maps pages that are outside the kernel's direct map. It needs

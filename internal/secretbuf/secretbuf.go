@@ -7,7 +7,9 @@
 //   - [Builder] grows a value piece by piece and wipes each array it outgrows.
 //   - [Key] holds a 32-byte key in pages outside the kernel's direct map, where
 //     neither a core dump nor /proc/PID/mem shows it.
-//   - [Do] runs a function and erases the stack and registers it used.
+//   - [Do] runs a function and erases the stack and registers it used, and
+//     [KeepClean] has the heap erased that it used.
+//   - [Records] keeps plaintext out of the input buffer of crypto/tls.
 //   - [WipeCipher], [WipeString] and [WipeEnv] overwrite copies that the
 //     standard library made.
 //   - [Harden] forbids core dumps and attaching debuggers.
@@ -111,7 +113,7 @@ func (b *Buffer) Release() {
 	if b == nil || b.state == nil {
 		return
 	}
-	if m := b.state().live.Swap(nil); m != nil {
+	if m := b.state().live.Swap(nil); m != nil && wipeReleased {
 		Wipe((*m)[:cap(*m)])
 	}
 }

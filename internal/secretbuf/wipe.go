@@ -12,9 +12,10 @@ import (
 // standard library makes of secrets: header values, environment variables. The
 // caller knows that s is on the heap (a constant lies in read-only memory and
 // crashes the process) and that nobody else still wants it; a map that has s
-// as key is broken afterwards.
+// as key is broken afterwards. A string of one byte is left as it is: the runtime
+// shares those between all that have them.
 func WipeString(s string) {
-	if len(s) > 0 {
+	if len(s) > 1 && wipeStrings {
 		Wipe(unsafe.Slice(unsafe.StringData(s), len(s)))
 	}
 }
@@ -30,6 +31,9 @@ func WipeCipher(x any) bool {
 	size := cipherSizes()[reflect.TypeOf(x)]
 	if size == 0 {
 		return false
+	}
+	if !wipeCiphers {
+		return true
 	}
 	// An interface is a type word and a data word, and the data word of a
 	// pointer-shaped type is the pointer itself. Reading it this way, not by
