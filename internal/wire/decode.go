@@ -316,6 +316,9 @@ func (d *decoder) buffer(v reflect.Value) error {
 		return err
 	}
 	buf := secretbuf.New(unescapedLen(raw))
+	if !unescapeInPlace {
+		careless(buf.Bytes(), raw)
+	}
 	secretbuf.Do(func() { unescape(buf.Bytes(), raw) })
 	secretbuf.Wipe(raw)
 	v.Set(reflect.ValueOf(buf))
