@@ -11,6 +11,9 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"time"
+
+	"fastness/internal/secretbuf"
 )
 
 // listener is an open socket with the HTTP server that accepts from it.
@@ -38,12 +41,25 @@ func (s *Server) listen(address string, h http.Handler) (*listener, error) {
 	gate := make(gate, s.config.MaxConnections)
 	server := s.httpServer(h)
 	server.ConnState = gate.follow
-	l := &listener{server: server}
-	l.Listener = &gatedListener{Listener: tcp, gate: gate, closing: make(chan struct{})}
+	gated := &gatedListener{Listener: tcp, gate: gate, closing: make(chan struct{}), wrap: plain}
 	if s.certs != nil {
-		l.Listener = tls.NewListener(l.Listener, s.tlsConfig())
+		gated.wrap = s.secured(server.ReadHeaderTimeout)
 	}
-	return l, nil
+	return &listener{Listener: gated, server: server}, nil
+}
+
+// plain makes the connection that net/http gets of a socket.
+func plain(c net.Conn) net.Conn { return &conn{Conn: c} }
+
+// secured is plain for TLS, with that time for a handshake.
+func (s *Server) secured(timeout time.Duration) func(net.Conn) net.Conn {
+	config := s.tlsConfig()
+	failed := func(err error) { s.log.Debug("connection", "problem", "TLS handshake: "+err.Error()) }
+	return func(socket net.Conn) net.Conn {
+		below := secretbuf.NewRecords(socket)
+		above := tls.Server(below, config)
+		return secureConn{&conn{Conn: above, secure: above, below: below}, timeout, failed}
+	}
 }
 
 // httpServer returns a server with all limits set and HTTP/2 off.
@@ -52,6 +68,7 @@ func (s *Server) httpServer(h http.Handler) *http.Server {
 	protocols.SetHTTP1(true)
 	return &http.Server{
 		Handler:           h,
+		ConnContext:       withConn,
 		Protocols:         protocols,
 		ReadTimeout:       s.config.RequestTimeout,
 		ReadHeaderTimeout: min(headerTimeout, s.config.RequestTimeout),
@@ -83,17 +100,18 @@ func (l *listener) close() error {
 // connection is accepted and put back when net/http says that it is gone.
 type gate chan struct{}
 
-func (g gate) follow(_ net.Conn, s http.ConnState) {
+func (g gate) follow(c net.Conn, s http.ConnState) {
 	if s == http.StateClosed || s == http.StateHijacked {
+		connOf(c).forget() // nothing reads it any more
 		<-g
 	}
 }
 
-// gatedListener waits for a place before it accepts. Connections keep their
-// own type, so that net/http and crypto/tls see what they expect.
+// gatedListener waits for a place before it accepts, and wraps what it accepts.
 type gatedListener struct {
 	net.Listener
 	gate    gate
+	wrap    func(net.Conn) net.Conn
 	once    sync.Once
 	closing chan struct{}
 }
@@ -107,8 +125,9 @@ func (l *gatedListener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil {
 		<-l.gate
+		return nil, err
 	}
-	return c, err
+	return l.wrap(c), nil
 }
 
 func (l *gatedListener) Close() error {

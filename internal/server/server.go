@@ -20,9 +20,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"fastness/internal/api"
+	"fastness/internal/secretbuf"
 	"fastness/internal/vault"
 )
 
@@ -153,13 +155,13 @@ func Listen(c Config) (*Server, error) {
 		s.front = c.Front(m.route)
 	}
 	var err error
-	if s.main, err = s.listen(c.Listen, http.HandlerFunc(s.serveMain)); err != nil {
+	if s.main, err = s.listen(c.Listen, guard(s.serveMain)); err != nil {
 		return nil, err
 	}
 	if c.MetricsListen == "" {
 		return s, nil
 	}
-	if s.metrics, err = s.listen(c.MetricsListen, http.HandlerFunc(s.serveMetrics)); err != nil {
+	if s.metrics, err = s.listen(c.MetricsListen, guard(s.serveMetrics)); err != nil {
 		s.Close()
 		return nil, err
 	}
@@ -188,6 +190,10 @@ func (s *Server) URL() string {
 
 // Serve accepts connections until Shutdown or Close, then returns nil.
 func (s *Server) Serve() error {
+	var cleaning sync.WaitGroup
+	cleaning.Go(func() { secretbuf.KeepClean(s.stopping) })
+	defer cleaning.Wait()
+	defer s.stop()
 	failed := make(chan error, 2)
 	go func() { failed <- s.main.serve() }()
 	waiting := 1

@@ -1,0 +1,6 @@
+//go:build !leak_scrub && !measures_off
+
+package server
+
+// scrubReader has the reader of net/http scrubbed once a request is read.
+const scrubReader = true
