@@ -156,7 +156,7 @@ func (c *Credentials) Create(ctx context.Context, spec TokenSpec) (*NewToken, er
 	if _, err := c.client.encode(ctx, request{method: http.MethodPost, path: path}, body, &reply); err != nil {
 		return nil, err
 	}
-	return &NewToken{ID: reply.ID, Principal: reply.Principal, Token: reply.Token, Expires: reply.Expires}, nil
+	return &NewToken{ID: reply.ID, Principal: reply.Principal, Token: reply.Token, Created: reply.Created, Expires: reply.Expires}, nil
 }
 
 // List tells a page of the credentials, revoked ones too.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -54,7 +53,7 @@ func (a *app) initOperator(ctx context.Context, v *fastness.Vault) error {
 	}
 	return a.printWire(wire.TokenCreated{
 		TokenInfo: wire.TokenInfo{ID: made.ID, Kind: "token", Principal: made.Principal, Grants: []wire.Grant{},
-			Created: time.Now().UTC(), Expires: made.Expires},
+			Created: made.Created.UTC(), Expires: made.Expires},
 		Token: made.Token,
 	})
 }
