@@ -38,6 +38,9 @@ func (v *Vault) parseCursor(kind, cursor string) (string, error) {
 	if cursor == "" {
 		return "", nil
 	}
+	if v.closed.Load() {
+		return "", secret.ErrUnavailable
+	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
 	if err != nil || len(raw) > maxCursor || len(raw)%cursorBlock != cursorMAC {
 		return "", errCursor

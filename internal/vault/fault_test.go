@@ -3,7 +3,6 @@ package vault_test
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -11,10 +10,9 @@ import (
 	"sync"
 	"testing"
 
-	_ "modernc.org/sqlite"
-
 	"fastness/fastnesstest"
 	"fastness/internal/audit"
+	"fastness/internal/secret"
 	"fastness/internal/secretbuf"
 	"fastness/internal/store"
 	"fastness/internal/store/sqlite"
@@ -151,38 +149,132 @@ func copyDir(tb testing.TB, from string) string {
 	return to
 }
 
-// database opens the file of a store beside it.
-func database(tb testing.TB, dir string) *sql.DB {
+// open opens a vault in a fresh folder, whose store can be reached beside it.
+func open(tb testing.TB) *mortal {
 	tb.Helper()
-	db, err := sql.Open("sqlite", filepath.Join(dir, "fastness.db"))
-	check(tb, err)
-	db.SetMaxOpenConns(1)
-	tb.Cleanup(func() { db.Close() })
-	return db
+	m := openMortal(tb, tb.TempDir(), fastnesstest.NewClock(), fastnesstest.MasterKey(), nil)
+	tb.Cleanup(func() { m.end(tb) })
+	return m
 }
 
-// execute runs a statement that must change so many rows.
-func execute(tb testing.TB, db *sql.DB, rows int64, query string, args ...any) {
+// rows reads from a store behind its vault's back.
+func rows[T any](tb testing.TB, s store.Store, read func(store.Reader) (T, error)) (out T) {
 	tb.Helper()
-	r, err := db.Exec(query, args...)
-	check(tb, err)
-	if n := must(r.RowsAffected())(tb); n != rows {
-		tb.Fatalf("%s changed %d rows, want %d", query, n, rows)
-	}
+	check(tb, s.View(ctx, func(r store.Reader) (err error) { out, err = read(r); return err }))
+	return out
 }
 
-// column reads the first column of all rows.
-func column[T any](tb testing.TB, db *sql.DB, query string, args ...any) (out []T) {
+// edit writes to a store behind its vault's back.
+func edit(tb testing.TB, s store.Store, f func(store.Tx) error) {
 	tb.Helper()
-	rows, err := db.Query(query, args...)
-	check(tb, err)
-	defer rows.Close()
-	for rows.Next() {
-		var v T
-		check(tb, rows.Scan(&v))
-		out = append(out, v)
+	check(tb, s.Update(ctx, f))
+}
+
+// editDir edits a closed store.
+func editDir(tb testing.TB, dir string, f func(store.Tx) error) {
+	tb.Helper()
+	s := openStore(tb, dir)
+	defer func() { check(tb, s.Close()) }()
+	edit(tb, s, f)
+}
+
+func tenantID(r store.Reader, name secret.TenantName) (secret.TenantID, error) {
+	t, err := r.Tenants().ByName(name)
+	if err != nil {
+		return secret.TenantID{}, err
 	}
-	check(tb, rows.Err())
+	return t.ID, nil
+}
+
+// storedVersion is a version with what it belongs to.
+type storedVersion struct {
+	tenant secret.TenantID
+	secret secret.ID
+	*store.Version
+}
+
+// versionsOf reads all versions of a tenant, whole, by name and number.
+func versionsOf(tb testing.TB, s store.Store, tenant secret.TenantName) []storedVersion {
+	tb.Helper()
+	return rows(tb, s, func(r store.Reader) (out []storedVersion, err error) {
+		t, err := tenantID(r, tenant)
+		if err != nil {
+			return nil, err
+		}
+		for _, deleted := range []bool{false, true} {
+			secrets, err := r.Secrets(t).List(store.Query{Limit: 1000, Deleted: deleted})
+			if err != nil {
+				return nil, err
+			}
+			for _, sec := range secrets {
+				list, err := r.Secrets(t).Versions(sec.ID, 0, 1000)
+				if err != nil {
+					return nil, err
+				}
+				for _, v := range list {
+					whole, err := r.Secrets(t).Version(sec.ID, v.Number)
+					if err != nil {
+						return nil, err
+					}
+					out = append(out, storedVersion{t, sec.ID, whole})
+				}
+			}
+		}
+		return out, nil
+	})
+}
+
+// replace puts a version in the place of the one with its number.
+func replace(tx store.Tx, t secret.TenantID, id secret.ID, v store.Version) error {
+	if err := tx.EditSecrets(t).DeleteVersion(id, v.Number); err != nil {
+		return err
+	}
+	return tx.EditSecrets(t).AddVersion(id, &v)
+}
+
+// keysOf reads a tenant's keys.
+func keysOf(tb testing.TB, s store.Store, tenant secret.TenantName) []*store.TenantKey {
+	tb.Helper()
+	return rows(tb, s, func(r store.Reader) ([]*store.TenantKey, error) {
+		t, err := tenantID(r, tenant)
+		if err != nil {
+			return nil, err
+		}
+		return r.Tenants().Keys(t)
+	})
+}
+
+// wantKeys expects a tenant to have just these keys.
+func wantKeys(tb testing.TB, s store.Store, tenant secret.TenantName, want ...uint32) {
+	tb.Helper()
+	var got []uint32
+	for _, k := range keysOf(tb, s, tenant) {
+		got = append(got, k.Number)
+	}
+	equal(tb, "keys", got, want)
+}
+
+// sealedBytes are all blobs that a tenant's key covers, and the key's own.
+func sealedBytes(tb testing.TB, s store.Store, tenant secret.TenantName) (out [][]byte) {
+	tb.Helper()
+	for _, v := range versionsOf(tb, s, tenant) {
+		out = append(out, v.Envelope)
+	}
+	for _, k := range keysOf(tb, s, tenant) {
+		out = append(out, k.KEK)
+		if k.KEMSeed != nil {
+			out = append(out, k.KEMSeed)
+		}
+	}
+	return out
+}
+
+// ciphertexts tells the sealed values of a tenant.
+func ciphertexts(tb testing.TB, s store.Store, tenant secret.TenantName) (out []string) {
+	tb.Helper()
+	for _, v := range versionsOf(tb, s, tenant) {
+		out = append(out, string(v.Ciphertext))
+	}
 	return out
 }
 

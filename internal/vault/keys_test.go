@@ -20,27 +20,26 @@ import (
 // TestAlgorithm: another algorithm re-wraps every version and leaves the
 // sealed values alone.
 func TestAlgorithm(t *testing.T) {
-	f := fastnesstest.Open(t, nil)
+	f := open(t)
 	s := f.Tenant(t, "acme")
 	versions(t, s, "db", 5)
 	versions(t, s, "other", 1)
-	db := database(t, f.Dir)
-	values := column[string](t, db, "SELECT hex(ciphertext) FROM versions ORDER BY secret, number")
+	values := ciphertexts(t, f.store, "acme")
 	for i, alg := range []secret.Algorithm{secret.HybridQuantum, secret.AES256GCM, secret.HybridQuantum} {
 		info := must(s.Update(ctx, "db", secret.Patch{Algorithm: ptr(alg)}))(t)
 		if info.Metadata.Algorithm != alg || info.Version != secret.Version(5+i) {
 			t.Errorf("updated: %+v", info)
 		}
 		found := map[secret.Algorithm]int{}
-		for _, env := range column[[]byte](t, db, "SELECT envelope FROM versions") {
-			_, a, err := envelope.EnvelopeKEK(env)
+		for _, v := range versionsOf(t, f.store, "acme") {
+			_, a, err := envelope.EnvelopeKEK(v.Envelope)
 			check(t, err)
 			found[a]++
 		}
 		if wantFound := 5 + i; found[alg]-boolInt(alg == secret.AES256GCM) != wantFound {
 			t.Errorf("after %s the envelopes are %v", alg, found)
 		}
-		equal(t, "sealed values", column[string](t, db, "SELECT hex(ciphertext) FROM versions WHERE number <= 5 ORDER BY secret, number"), values)
+		equal(t, "sealed values", ciphertexts(t, f.store, "acme")[:5], values[:5])
 		for n := range 5 {
 			wantValue(t, s, "db", store.Selector{Number: secret.Version(n + 1)}, fmt.Sprint(n+1))
 		}
@@ -52,8 +51,8 @@ func TestAlgorithm(t *testing.T) {
 			}
 		}
 	}
-	if len(column[int](t, db, "SELECT 1 FROM tenant_keys WHERE kem_seed IS NOT NULL AND kem_public IS NOT NULL")) != 1 {
-		t.Error("the tenant has no KEM key pair")
+	if k := keysOf(t, f.store, "acme"); len(k) != 1 || k[0].KEMSeed == nil || len(k[0].KEMPublic) != 1216 {
+		t.Errorf("the tenant's key %+v has no KEM key pair", k)
 	}
 }
 
@@ -67,27 +66,29 @@ func boolInt(b bool) int {
 // TestRotateKey: every envelope is under the new key, the old one and what it
 // sealed are gone from the files, and nothing else has changed.
 func TestRotateKey(t *testing.T) {
-	f := fastnesstest.Open(t, nil)
+	m := open(t)
+	f := m.Fixture
 	s, other := f.Tenant(t, "acme"), f.Tenant(t, "beta")
 	versions(t, s, "db", 3)
 	must(put(t, s, "pq", "v", vault.Put{Patch: secret.Patch{Algorithm: ptr(secret.HybridQuantum)}}))(t)
 	must(s.Delete(ctx, "pq", secret.MinRecovery))(t)
 	versions(t, other, "db", 1)
-	db := database(t, f.Dir)
-	const old = "SELECT envelope FROM versions WHERE tenant = 1 UNION ALL SELECT kek FROM tenant_keys WHERE tenant = 1 " +
-		"UNION ALL SELECT kem_seed FROM tenant_keys WHERE tenant = 1"
-	gone := column[[]byte](t, db, old)
-	values := column[string](t, db, "SELECT hex(ciphertext) FROM versions ORDER BY tenant, secret, number")
+	gone := sealedBytes(t, m.store, "acme")
+	values := ciphertexts(t, m.store, "acme")
 	var progress []int64
 	number := must(s.RotateKey(ctx, func(done int64) { progress = append(progress, done) }))(t)
 	if info := must(s.Tenant(ctx))(t); number != 2 || info.Key != 2 {
 		t.Errorf("key %d, tenant %+v", number, info)
 	}
 	equal(t, "progress", progress, []int64{4})
-	equal(t, "keys", column[int](t, db, "SELECT number FROM tenant_keys ORDER BY tenant, number"), []int{2, 1})
-	equal(t, "keys of versions", column[int](t, db, "SELECT DISTINCT key FROM versions WHERE tenant = 1"), []int{2})
-	equal(t, "keys of credentials", column[int](t, db, "SELECT key FROM credentials WHERE tenant = 1 AND sealed IS NOT NULL"), []int{2})
-	equal(t, "sealed values", column[string](t, db, "SELECT hex(ciphertext) FROM versions ORDER BY tenant, secret, number"), values)
+	wantKeys(t, m.store, "acme", 2)
+	wantKeys(t, m.store, "beta", 1)
+	for _, v := range versionsOf(t, m.store, "acme") {
+		if v.Key != 2 {
+			t.Errorf("version %d is under key %d", v.Number, v.Key)
+		}
+	}
+	equal(t, "sealed values", ciphertexts(t, m.store, "acme"), values)
 	if files := holding(t, f.Dir, gone...); len(files) > 0 {
 		t.Errorf("%d old envelopes or keys are still in the files", len(files))
 	}
@@ -111,7 +112,7 @@ func TestRotateKey(t *testing.T) {
 // TestRotateKeyOnline rotates while others read, write, label, purge and change
 // the algorithm: nobody notices.
 func TestRotateKeyOnline(t *testing.T) {
-	f := fastnesstest.Open(t, nil)
+	f := open(t)
 	s := f.Tenant(t, "acme")
 	const secrets = 8
 	name := func(i int) secret.Name { return secret.Name(fmt.Sprintf("s%d", i%secrets)) }
@@ -158,9 +159,7 @@ func TestRotateKeyOnline(t *testing.T) {
 	}
 	stop.Store(true)
 	wg.Wait()
-	if keys := column[int](t, database(t, f.Dir), "SELECT number FROM tenant_keys"); len(keys) != 1 {
-		t.Errorf("keys %v", keys)
-	}
+	wantKeys(t, f.store, "acme", 5)
 	for i := range secrets {
 		for _, v := range must(s.Versions(ctx, name(i), 0, ""))(t).Items {
 			wantValue(t, s, name(i), store.Selector{Number: v.Version}, string(name(i)))
@@ -171,34 +170,41 @@ func TestRotateKeyOnline(t *testing.T) {
 // TestRotateKeyInterrupted: a rotation that its caller ends half-way leaves
 // everything readable, and goes on with the key that it had made.
 func TestRotateKeyInterrupted(t *testing.T) {
-	f := fastnesstest.Open(t, nil)
-	s := f.Tenant(t, "acme")
+	m := open(t)
+	s := m.Tenant(t, "acme")
 	const many = 450 // more than two chunks
 	for i := range many / 10 {
 		versions(t, s, secret.Name(fmt.Sprintf("s%d", i)), 10)
 	}
+	read := func() {
+		t.Helper()
+		for i := range many / 10 {
+			wantValue(t, s, secret.Name(fmt.Sprintf("s%d", i)), store.Selector{Number: 3}, "3")
+		}
+	}
 	interrupted, cancel := context.WithCancel(ctx)
 	_, err := s.RotateKey(interrupted, func(int64) { cancel() })
 	want(t, err, secret.ErrUnavailable)
-	db := database(t, f.Dir)
-	equal(t, "keys", column[int](t, db, "SELECT number FROM tenant_keys ORDER BY number"), []int{1, 2})
-	if n := column[int](t, db, "SELECT count(*) FROM versions WHERE key = 1")[0]; n == 0 || n == many {
-		t.Errorf("%d of %d versions under the old key", n, many)
+	wantKeys(t, m.store, "acme", 1, 2)
+	old := 0
+	for _, v := range versionsOf(t, m.store, "acme") {
+		old += boolInt(v.Key == 1)
 	}
-	for i := range many / 10 {
-		wantValue(t, s, secret.Name(fmt.Sprintf("s%d", i)), store.Selector{Number: 3}, "3")
+	if old == 0 || old == many {
+		t.Errorf("%d of %d versions under the old key", old, many)
 	}
-	f.Close(t)
-	f = fastnesstest.Open(t, &fastnesstest.Options{Dir: f.Dir, Clock: f.Clock})
-	s = f.Tenant(t, "acme")
+	read()
+	m.end(t)
+	m = openMortal(t, m.Dir, m.Clock, fastnesstest.MasterKey(), nil)
+	defer m.end(t)
+	s = m.Tenant(t, "acme")
+	read()
 	var progress int64
-	if number := must(s.RotateKey(ctx, func(done int64) { progress = done }))(t); number != 2 || progress == 0 || progress >= many {
-		t.Errorf("key %d after %d versions", number, progress)
+	if number := must(s.RotateKey(ctx, func(done int64) { progress = done }))(t); number != 2 || progress != int64(old) {
+		t.Errorf("key %d after %d versions, want %d", number, progress, old)
 	}
-	equal(t, "keys", column[int](t, db, "SELECT number FROM tenant_keys"), []int{2})
-	for i := range many / 10 {
-		wantValue(t, s, secret.Name(fmt.Sprintf("s%d", i)), store.Selector{Number: 3}, "3")
-	}
+	wantKeys(t, m.store, "acme", 2)
+	read()
 }
 
 // TestRotateKeyDeaths kills a rotation at each of its writes.
@@ -221,7 +227,7 @@ func TestRotateKeyDeaths(t *testing.T) {
 			read()
 			number := must(s.RotateKey(ctx, nil))(t)
 			read()
-			equal(t, "keys", column[uint32](t, database(t, m.Dir), "SELECT number FROM tenant_keys"), []uint32{number})
+			wantKeys(t, m.store, "acme", number)
 			if !bytes.Contains(export(t, m.Audit(local(m.Fixture), "acme"), vault.ExportOptions{}), []byte("key 1 -\u003e 2 begun")) {
 				t.Error("no entry of the beginning")
 			}

@@ -14,18 +14,20 @@ import (
 	"fastness/internal/audit"
 	"fastness/internal/policy"
 	"fastness/internal/secret"
+	"fastness/internal/store"
 	"fastness/internal/vault"
 )
 
 // TestRotateLogKeys: old and new checkpoints verify, each with the keys of its
 // size, and the old seeds are gone.
 func TestRotateLogKeys(t *testing.T) {
-	f := fastnesstest.Open(t, nil)
+	m := open(t)
+	f := m.Fixture
 	s := f.Tenant(t, "acme")
 	a := f.Audit(local(f), "")
 	var checkpoints [][]byte
 	seeds := func() [][]byte {
-		row := column[[]byte](t, database(t, f.Dir), "SELECT value FROM meta WHERE key = 'log.keys'")[0]
+		row := rows(t, m.store, func(r store.Reader) ([]byte, error) { return r.Meta("log.keys") })
 		var stored struct {
 			Now struct{ Ed25519, Mldsa44 []byte }
 		}
@@ -104,12 +106,25 @@ func TestCheckpointDeaths(t *testing.T) {
 			a := m.Audit(local(m.Fixture), "")
 			c := must(a.Checkpoint(ctx))(t)
 			verify(t, m.Fixture, export(t, a, vault.ExportOptions{}), audit.Options{Since: c})
-			db := database(t, m.Dir)
-			if n := column[int](t, db, "SELECT count(*) FROM audit_checkpoints WHERE note IS NULL")[0]; n != 0 {
-				t.Errorf("%d checkpoints wait for their signature", n)
-			}
-			for _, signed := range column[[]byte](t, db, "SELECT note FROM audit_checkpoints") {
-				verify(t, m.Fixture, export(t, a, vault.ExportOptions{}), audit.Options{Since: signed})
+			rows(t, m.store, func(r store.Reader) (any, error) {
+				waiting, err := r.Log().Unsigned()
+				if len(waiting) > 0 {
+					t.Errorf("%d checkpoints wait for their signature", len(waiting))
+				}
+				return nil, err
+			})
+			for size := parse(t, c).Size; size > 0; {
+				signed := rows(t, m.store, func(r store.Reader) (*store.Checkpoint, error) {
+					signed, err := r.Log().Checkpoint(size)
+					if errors.Is(err, store.ErrAbsent) {
+						return &store.Checkpoint{}, nil
+					}
+					return signed, err
+				})
+				if signed.Note != nil {
+					verify(t, m.Fixture, export(t, a, vault.ExportOptions{}), audit.Options{Since: signed.Note})
+				}
+				size = signed.Size - 1
 			}
 		})
 }

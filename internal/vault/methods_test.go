@@ -24,12 +24,12 @@ type method struct {
 	call           func(testing.TB, *fastnesstest.Fixture, *vault.Caller, secret.TenantName, secret.Name) error
 	action         audit.Action
 	unseen         audit.Action // if not known to be there, if that is another one
-	secret         bool // works on a secret's name
-	writes         bool // refused openly by grants
-	administration bool // done by operators in a suspended tenant too
-	log            bool // of the log, which outlives its tenant
-	operator       bool // of an Operator's handle
-	twice          bool // leaves an entry at its beginning and one at its end
+	secret         bool         // works on a secret's name
+	writes         bool         // refused openly by grants
+	administration bool         // done by operators in a suspended tenant too
+	log            bool         // of the log, which outlives its tenant
+	operator       bool         // of an Operator's handle
+	twice          bool         // leaves an entry at its beginning and one at its end
 }
 
 // sameAs reports whether err tells its receiver exactly what the sentinel does.

@@ -93,9 +93,15 @@ func TestRotateRoot(t *testing.T) {
 	}
 	want(t, errOf(f.Operator().RotateRoot(ctx, nil)), secret.ErrInvalid) // with one key
 	f.Close(t)
-	db := database(t, f.Dir)
-	oldWraps := column[[]byte](t, db, "SELECT kek FROM tenant_keys UNION ALL SELECT kem_seed FROM tenant_keys WHERE kem_seed IS NOT NULL")
-	check(t, db.Close())
+	closed := openStore(t, f.Dir)
+	var oldWraps [][]byte
+	for i := range tenants {
+		oldWraps = append(oldWraps, keysOf(t, closed, name(i))[0].KEK)
+		if seed := keysOf(t, closed, name(i))[0].KEMSeed; seed != nil {
+			oldWraps = append(oldWraps, seed)
+		}
+	}
+	check(t, closed.Close())
 
 	// With both keys, and before it begins, it is the old one that is used.
 	f = wantOpen(t, f.Dir, f.Clock, newMaster(), fastnesstest.MasterKey(), nil)

@@ -2,7 +2,6 @@ package vault_test
 
 import (
 	"bytes"
-	"database/sql"
 	"errors"
 	"fmt"
 	"testing"
@@ -71,12 +70,10 @@ func newTampering(t *testing.T) tampering {
 }
 
 // with opens a copy of the store after change has worked on its rows.
-func (c tampering) with(t *testing.T, change func(*sql.DB)) *fastnesstest.Fixture {
+func (c tampering) with(t *testing.T, change func(store.Tx) error) *fastnesstest.Fixture {
 	t.Helper()
 	dir := copyDir(t, c.dir)
-	db := database(t, dir)
-	change(db)
-	check(t, db.Close())
+	editDir(t, dir, change)
 	return fastnesstest.Open(t, &fastnesstest.Options{Dir: dir, Clock: c.clock})
 }
 
@@ -102,65 +99,110 @@ func wantIntact(t *testing.T, f *fastnesstest.Fixture, but ...string) {
 	}
 }
 
-// secretID selects a secret of the first tenant, acme, by its number.
-func secretID(i int) string {
-	return fmt.Sprintf("(SELECT id FROM secrets WHERE tenant = 1 AND name = 's%d')", i)
+// at finds a version by its place: "tenant", number of the secret, number.
+type at struct {
+	tenant secret.TenantName
+	i      int
+	number secret.Version
+}
+
+func (a at) find(r store.Reader) (storedVersion, error) {
+	t, err := tenantID(r, a.tenant)
+	if err != nil {
+		return storedVersion{}, err
+	}
+	sec, v, err := r.Secrets(t).Find(secret.Name(fmt.Sprintf("s%d", a.i)), store.Selector{Number: a.number}, "")
+	if err != nil {
+		return storedVersion{}, err
+	}
+	return storedVersion{t, sec.ID, v}, nil
 }
 
 // TestFlippedBits flips a bit in every byte of every blob of one version, of
 // either algorithm: it does not open, and every other does.
 func TestFlippedBits(t *testing.T) {
 	c := newTampering(t)
-	f := c.with(t, func(*sql.DB) {})
-	db := database(t, f.Dir)
+	m := openMortal(t, c.dir, c.clock, fastnesstest.MasterKey(), nil)
+	defer m.end(t)
 	for _, i := range []int{0, 2} {
-		for _, blob := range []string{"envelope", "ciphertext"} {
-			where := fmt.Sprintf(" FROM versions WHERE tenant = 1 AND number = 1 AND secret = %s", secretID(i))
-			good := column[[]byte](t, db, "SELECT "+blob+where)[0]
-			update := fmt.Sprintf("UPDATE versions SET %s = ?1 WHERE tenant = 1 AND number = 1 AND secret = %s", blob, secretID(i))
-			s, name := f.Tenant(t, "acme"), secret.Name(fmt.Sprintf("s%d", i))
+		good := rows(t, m.store, at{"acme", i, 1}.find)
+		s, name, sel := m.Tenant(t, "acme"), secret.Name(fmt.Sprintf("s%d", i)), store.Selector{Number: 1}
+		for what, blob := range map[string][]byte{"envelope": good.Envelope, "ciphertext": good.Ciphertext} {
+			set := func(bad []byte) {
+				t.Helper()
+				v := *good.Version
+				if what == "envelope" {
+					v.Envelope = bad
+				} else {
+					v.Ciphertext = bad
+				}
+				edit(t, m.store, func(tx store.Tx) error { return replace(tx, good.tenant, good.secret, v) })
+			}
 			step := 1
-			if len(good) > 200 {
+			if len(blob) > 200 {
 				step = 61
 			}
-			for at := 0; at < len(good); at += step {
-				bad := bytes.Clone(good)
+			for at := 0; at < len(blob); at += step {
+				bad := bytes.Clone(blob)
 				bad[at] ^= 1 << (at % 8)
-				execute(t, db, 1, update, bad)
+				set(bad)
 				if at%16 == 0 {
-					wantBroken(t, f, s, name, store.Selector{Number: 1}, fmt.Sprintf("%s of s%d, byte %d", blob, i, at))
-				} else if _, err := get(s, name, store.Selector{Number: 1}); !sameAs(err, secret.ErrDecryption) {
-					t.Errorf("%s of s%d, byte %d: %v", blob, i, at, err)
+					wantBroken(t, m.Fixture, s, name, sel, fmt.Sprintf("%s of s%d, byte %d", what, i, at))
+				} else if _, err := get(s, name, sel); !sameAs(err, secret.ErrDecryption) {
+					t.Errorf("%s of s%d, byte %d: %v", what, i, at, err)
 				}
 			}
-			for _, bad := range [][]byte{{}, good[:1], good[:len(good)-1], append(bytes.Clone(good), 0), bytes.Repeat([]byte{0}, len(good))} {
-				execute(t, db, 1, update, bad)
-				wantBroken(t, f, s, name, store.Selector{Number: 1}, fmt.Sprintf("%s of s%d with %d bytes", blob, i, len(bad)))
+			for _, bad := range [][]byte{{}, blob[:1], blob[:len(blob)-1], append(bytes.Clone(blob), 0), make([]byte, len(blob))} {
+				set(bad)
+				wantBroken(t, m.Fixture, s, name, sel, fmt.Sprintf("%s of s%d with %d bytes", what, i, len(bad)))
 			}
-			wantIntact(t, f, fmt.Sprintf("acme/s%d/1", i))
-			execute(t, db, 1, update, good)
+			wantIntact(t, m.Fixture, fmt.Sprintf("acme/s%d/1", i))
+			set(blob)
 		}
 	}
-	wantIntact(t, f)
+	wantIntact(t, m.Fixture)
+}
+
+var allOfAcme = []string{"acme/s0/1", "acme/s0/2", "acme/s1/1", "acme/s1/2", "acme/s2/1", "acme/s2/2"}
+
+// editKey changes the first key of a tenant.
+func editKey(tx store.Tx, tenant secret.TenantName, change func(*store.TenantKey)) error {
+	t, err := tenantID(tx, tenant)
+	if err != nil {
+		return err
+	}
+	k, err := tx.Tenants().Key(t, 1)
+	if err != nil {
+		return err
+	}
+	change(k)
+	return tx.EditTenants().PutKey(t, k)
 }
 
 // TestFlippedKeys: a tenant's key that does not open closes that tenant, and
-// no other.
+// no other. The stored public key is nobody's word, so it can do nothing.
 func TestFlippedKeys(t *testing.T) {
 	c := newTampering(t)
-	all := []string{"acme/s0/1", "acme/s0/2", "acme/s1/1", "acme/s1/2", "acme/s2/1", "acme/s2/2"}
-	for _, tt := range []struct {
-		column string
+	for what, tt := range map[string]struct {
+		blob   func(*store.TenantKey) []byte
 		broken []string
-	}{{"kek", all}, {"kem_seed", all[4:]}, {"kem_public", nil}} {
-		n := 8
-		for at := range n {
-			f := c.with(t, func(db *sql.DB) {
-				blob := column[[]byte](t, db, "SELECT "+tt.column+" FROM tenant_keys WHERE tenant = 1")[0]
-				blob[at*(len(blob)-1)/(n-1)] ^= 0x10
-				execute(t, db, 1, "UPDATE tenant_keys SET "+tt.column+" = ?1 WHERE tenant = 1", blob)
+	}{
+		"KEK":        {func(k *store.TenantKey) []byte { return k.KEK }, allOfAcme},
+		"KEM seed":   {func(k *store.TenantKey) []byte { return k.KEMSeed }, allOfAcme[4:]},
+		"KEM public": {func(k *store.TenantKey) []byte { return k.KEMPublic }, nil},
+	} {
+		const n = 8
+		for i := range n {
+			f := c.with(t, func(tx store.Tx) error {
+				return editKey(tx, "acme", func(k *store.TenantKey) {
+					blob := tt.blob(k)
+					blob[i*(len(blob)-1)/(n-1)] ^= 0x10
+				})
 			})
 			wantIntact(t, f, tt.broken...)
+			if t.Failed() {
+				t.Fatalf("%s, part %d", what, i)
+			}
 			f.Close(t)
 		}
 	}
@@ -170,93 +212,135 @@ func TestFlippedKeys(t *testing.T) {
 // tenants: none opens where it does not belong.
 func TestSwappedRows(t *testing.T) {
 	c := newTampering(t)
-	swap := func(what, table, a, b string) func(*sql.DB) {
-		return func(db *sql.DB) {
-			x := column[[]byte](t, db, "SELECT "+what+" FROM "+table+" WHERE "+a)[0]
-			y := column[[]byte](t, db, "SELECT "+what+" FROM "+table+" WHERE "+b)[0]
-			execute(t, db, 1, "UPDATE "+table+" SET "+what+" = ?1 WHERE "+a, y)
-			execute(t, db, 1, "UPDATE "+table+" SET "+what+" = ?1 WHERE "+b, x)
+	const envelope, ciphertext = 1, 2
+	swap := func(parts int, a, b at) func(store.Tx) error {
+		return func(tx store.Tx) error {
+			x, err1 := a.find(tx)
+			y, err2 := b.find(tx)
+			if err := errors.Join(err1, err2); err != nil {
+				return err
+			}
+			if parts&envelope != 0 {
+				x.Envelope, y.Envelope = y.Envelope, x.Envelope
+			}
+			if parts&ciphertext != 0 {
+				x.Ciphertext, y.Ciphertext = y.Ciphertext, x.Ciphertext
+			}
+			return errors.Join(replace(tx, x.tenant, x.secret, *x.Version), replace(tx, y.tenant, y.secret, *y.Version))
 		}
 	}
-	both := func(a, b string) func(*sql.DB) {
-		return func(db *sql.DB) { swap("envelope", "versions", a, b)(db); swap("ciphertext", "versions", a, b)(db) }
+	move := func(from, to at) func(store.Tx) error {
+		return func(tx store.Tx) error {
+			x, err1 := from.find(tx)
+			y, err2 := to.find(tx)
+			if err := errors.Join(err1, err2); err != nil {
+				return err
+			}
+			return replace(tx, y.tenant, y.secret, *x.Version)
+		}
 	}
-	at := func(tenant, i, n int) string {
-		return fmt.Sprintf("tenant = %d AND number = %d AND secret = (SELECT id FROM secrets WHERE tenant = %d AND name = 's%d')", tenant, n, tenant, i)
+	change := func(a at, f func(*store.Version)) func(store.Tx) error {
+		return func(tx store.Tx) error {
+			x, err := a.find(tx)
+			if err != nil {
+				return err
+			}
+			f(x.Version)
+			return replace(tx, x.tenant, x.secret, *x.Version)
+		}
 	}
+	swapKeys := func(f func(a, b *store.TenantKey)) func(store.Tx) error {
+		return func(tx store.Tx) error {
+			var acme *store.TenantKey
+			err := editKey(tx, "acme", func(k *store.TenantKey) { acme = k })
+			if err != nil {
+				return err
+			}
+			if err := editKey(tx, "beta", func(k *store.TenantKey) { f(acme, k) }); err != nil {
+				return err
+			}
+			return editKey(tx, "acme", func(k *store.TenantKey) { *k = *acme })
+		}
+	}
+	const both = envelope | ciphertext
 	for _, tt := range []struct {
 		name   string
-		change func(*sql.DB)
+		change func(store.Tx) error
 		broken []string
 	}{
-		{"versions", both(at(1, 0, 1), at(1, 0, 2)), []string{"acme/s0/1", "acme/s0/2"}},
-		{"versions' envelopes", swap("envelope", "versions", at(1, 0, 1), at(1, 0, 2)), []string{"acme/s0/1", "acme/s0/2"}},
-		{"versions' values", swap("ciphertext", "versions", at(1, 0, 1), at(1, 0, 2)), []string{"acme/s0/1", "acme/s0/2"}},
-		{"hybrid versions", both(at(1, 2, 1), at(1, 2, 2)), []string{"acme/s2/1", "acme/s2/2"}},
-		{"secrets", both(at(1, 0, 1), at(1, 1, 1)), []string{"acme/s0/1", "acme/s1/1"}},
-		{"secrets of two algorithms", both(at(1, 0, 1), at(1, 2, 1)), []string{"acme/s0/1", "acme/s2/1"}},
-		{"tenants", both(at(1, 0, 1), at(2, 0, 1)), []string{"acme/s0/1", "beta/s0/1"}},
-		{"tenants, hybrid", both(at(1, 2, 1), at(2, 2, 1)), []string{"acme/s2/1", "beta/s2/1"}},
-		{"tenants' KEM keys", func(db *sql.DB) {
-			swap("kem_seed", "tenant_keys", "tenant = 1", "tenant = 2")(db)
-			swap("kem_public", "tenant_keys", "tenant = 1", "tenant = 2")(db)
-		}, []string{"acme/s2/1", "acme/s2/2", "beta/s2/1", "beta/s2/2"}},
-		{"a whole row to another secret", func(db *sql.DB) {
-			execute(t, db, 1, "DELETE FROM versions WHERE "+at(1, 1, 1))
-			execute(t, db, 1, "UPDATE versions SET secret = "+secretID(1)+" WHERE "+at(1, 0, 1))
-			execute(t, db, 1, "INSERT INTO versions SELECT tenant, "+secretID(0)+", number, id, kind, algorithm, key, created, envelope, ciphertext FROM versions WHERE "+at(1, 1, 1))
-		}, []string{"acme/s1/1"}},
-		{"a whole row to another tenant", func(db *sql.DB) {
-			execute(t, db, 1, "DELETE FROM versions WHERE "+at(2, 0, 1))
-			execute(t, db, 1, "INSERT INTO versions SELECT 2, (SELECT id FROM secrets WHERE tenant = 2 AND name = 's0'), number, id, kind, algorithm, key, created, envelope, ciphertext FROM versions WHERE "+at(1, 0, 1))
-		}, []string{"beta/s0/1"}},
-		{"all of a tenant to another, keys too", func(db *sql.DB) {
-			execute(t, db, 1, "DELETE FROM tenant_keys WHERE tenant = 2")
-			execute(t, db, 1, "INSERT INTO tenant_keys SELECT 2, number, created, kek, kem_public, kem_seed FROM tenant_keys WHERE tenant = 1")
-		}, []string{"beta/s0/1", "beta/s0/2", "beta/s1/1", "beta/s1/2", "beta/s2/1", "beta/s2/2"}},
-		{"another key number", func(db *sql.DB) {
-			execute(t, db, 1, "UPDATE tenant_keys SET number = 2 WHERE tenant = 1")
-			execute(t, db, 1, "UPDATE tenants SET key = 2 WHERE n = 1")
-			execute(t, db, 6, "UPDATE versions SET key = 2 WHERE tenant = 1")
-		}, []string{"acme/s0/1", "acme/s0/2", "acme/s1/1", "acme/s1/2", "acme/s2/1", "acme/s2/2"}},
-		{"another algorithm in the row", func(db *sql.DB) {
-			execute(t, db, 1, "UPDATE versions SET algorithm = 1 WHERE "+at(1, 2, 1))
-		}, []string{"acme/s2/1"}},
-		{"another version id", func(db *sql.DB) {
-			execute(t, db, 1, "UPDATE versions SET id = x'00000000000000000000000000000000' WHERE "+at(1, 0, 1))
-		}, []string{"acme/s0/1"}},
+		{"versions", swap(both, at{"acme", 0, 1}, at{"acme", 0, 2}), []string{"acme/s0/1", "acme/s0/2"}},
+		{"versions' envelopes", swap(envelope, at{"acme", 0, 1}, at{"acme", 0, 2}), []string{"acme/s0/1", "acme/s0/2"}},
+		{"versions' values", swap(ciphertext, at{"acme", 0, 1}, at{"acme", 0, 2}), []string{"acme/s0/1", "acme/s0/2"}},
+		{"hybrid versions", swap(both, at{"acme", 2, 1}, at{"acme", 2, 2}), []string{"acme/s2/1", "acme/s2/2"}},
+		{"secrets", swap(both, at{"acme", 0, 1}, at{"acme", 1, 1}), []string{"acme/s0/1", "acme/s1/1"}},
+		{"secrets of two algorithms", swap(both, at{"acme", 0, 1}, at{"acme", 2, 1}), []string{"acme/s0/1", "acme/s2/1"}},
+		{"tenants", swap(both, at{"acme", 0, 1}, at{"beta", 0, 1}), []string{"acme/s0/1", "beta/s0/1"}},
+		{"tenants, hybrid", swap(both, at{"acme", 2, 1}, at{"beta", 2, 1}), []string{"acme/s2/1", "beta/s2/1"}},
+		{"a row to another secret", move(at{"acme", 0, 1}, at{"acme", 1, 1}), []string{"acme/s1/1"}},
+		{"a row to another tenant", move(at{"acme", 0, 1}, at{"beta", 0, 1}), []string{"beta/s0/1"}},
+		{"a hybrid row to another tenant", move(at{"acme", 2, 1}, at{"beta", 2, 1}), []string{"beta/s2/1"}},
+		{"another algorithm in the row", change(at{"acme", 2, 1}, func(v *store.Version) { v.Algorithm = secret.AES256GCM }), []string{"acme/s2/1"}},
+		{"another version id", change(at{"acme", 0, 1}, func(v *store.Version) { v.ID = secret.NewVersionID() }), []string{"acme/s0/1"}},
+		{"a key that is not there", change(at{"acme", 0, 1}, func(v *store.Version) { v.Key = 9 }), []string{"acme/s0/1"}},
+		{"tenants' KEM keys", swapKeys(func(a, b *store.TenantKey) {
+			a.KEMSeed, b.KEMSeed, a.KEMPublic, b.KEMPublic = b.KEMSeed, a.KEMSeed, b.KEMPublic, a.KEMPublic
+		}), []string{"acme/s2/1", "acme/s2/2", "beta/s2/1", "beta/s2/2"}},
+		{"a tenant's keys to another", swapKeys(func(a, b *store.TenantKey) { *b = *a }),
+			[]string{"beta/s0/1", "beta/s0/2", "beta/s1/1", "beta/s1/2", "beta/s2/1", "beta/s2/2"}},
+		{"a KEK and a KEM seed", swapKeys(func(a, _ *store.TenantKey) { a.KEK, a.KEMSeed = a.KEMSeed, a.KEK }), allOfAcme},
+		{"another key number", renumber, allOfAcme},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			f := c.with(t, tt.change)
-			wantIntact(t, f, tt.broken...)
-		})
+		t.Run(tt.name, func(t *testing.T) { wantIntact(t, c.with(t, tt.change), tt.broken...) })
 	}
+}
+
+// renumber makes acme's key number 1 its number 2, wherever it is named.
+func renumber(tx store.Tx) error {
+	acme, err := tx.Tenants().ByName("acme")
+	if err != nil {
+		return err
+	}
+	if err := editKey(tx, "acme", func(k *store.TenantKey) { k.Number = 2 }); err != nil {
+		return err
+	}
+	acme.Key = 2
+	err = errors.Join(tx.EditTenants().DeleteKey(acme.ID, 1), tx.EditTenants().Update(acme))
+	for i := range tamperedSecrets {
+		for _, n := range []secret.Version{1, 2} {
+			v, ferr := at{"acme", i, n}.find(tx)
+			if err = errors.Join(err, ferr); err != nil {
+				return err
+			}
+			v.Key = 2
+			err = replace(tx, v.tenant, v.secret, *v.Version)
+		}
+	}
+	return err
 }
 
 // TestBrokenVersionElsewhere: what other methods do about a version that does
 // not open.
 func TestBrokenVersionElsewhere(t *testing.T) {
-	f := fastnesstest.Open(t, nil)
+	f := open(t)
 	s := f.Tenant(t, "acme")
 	token := secret.NewVersionID()
 	must(put(t, s, "broken", "v", vault.Put{Token: token}))(t)
 	versions(t, s, "whole", 3)
-	db := database(t, f.Dir)
-	blob := column[[]byte](t, db, "SELECT envelope FROM versions WHERE secret = (SELECT id FROM secrets WHERE name = 'broken')")[0]
-	blob[len(blob)-1] ^= 1
-	execute(t, db, 1, "UPDATE versions SET envelope = ?1 WHERE secret = (SELECT id FROM secrets WHERE name = 'broken')", blob)
+	broken := versionsOf(t, f.store, "acme")[0]
+	broken.Envelope[len(broken.Envelope)-1] ^= 1
+	edit(t, f.store, func(tx store.Tx) error { return replace(tx, broken.tenant, broken.secret, *broken.Version) })
 
 	_, err := put(t, s, "broken", "v", vault.Put{Token: token})
 	if !sameAs(err, secret.ErrDecryption) {
 		t.Errorf("a repeated write: %v", err)
 	}
-	if e := last(t, f, "acme"); e.Result != audit.DecryptionFailed || e.Version != "1" {
+	if e := last(t, f.Fixture, "acme"); e.Result != audit.DecryptionFailed || e.Version != "1" {
 		t.Errorf("left %+v", e)
 	}
 	if err := errOf(s.Update(ctx, "broken", secret.Patch{Algorithm: ptr(secret.HybridQuantum)})); !sameAs(err, secret.ErrDecryption) {
 		t.Errorf("another algorithm: %v", err)
 	}
-	if e := last(t, f, "acme"); e.Action != audit.Update || e.Result != audit.DecryptionFailed {
+	if e := last(t, f.Fixture, "acme"); e.Action != audit.Update || e.Result != audit.DecryptionFailed {
 		t.Errorf("left %+v", e)
 	}
 	if m := must(s.Describe(ctx, "broken"))(t).Metadata; m.Algorithm != secret.AES256GCM {
@@ -270,27 +354,27 @@ func TestBrokenVersionElsewhere(t *testing.T) {
 	if _, err := s.RotateKey(ctx, nil); !sameAs(err, secret.ErrDecryption) {
 		t.Errorf("rotating the key: %v", err)
 	}
-	equal(t, "versions by key", column[int](t, db, "SELECT count(*) FROM versions GROUP BY key ORDER BY key"), []int{1, 4})
-	if len(column[int](t, db, "SELECT number FROM tenant_keys")) != 2 {
-		t.Error("the old key is gone")
+	var keys []uint32
+	for _, v := range versionsOf(t, f.store, "acme") {
+		keys = append(keys, v.Key)
 	}
+	equal(t, "keys of versions", keys, []uint32{1, 2, 2, 2, 2})
+	wantKeys(t, f.store, "acme", 1, 2)
 	wantValue(t, s, "whole", store.Selector{Number: 1}, "1")
 	check(t, s.Purge(ctx, "broken"))
 	if n := must(s.RotateKey(ctx, nil))(t); n != 2 {
 		t.Errorf("it went on with key %d", n)
 	}
-	equal(t, "keys", column[int](t, db, "SELECT number FROM tenant_keys"), []int{2})
+	wantKeys(t, f.store, "acme", 2)
 }
 
 // TestBrokenKeyAndRootKey: a tenant's key that does not open holds up a change
 // of the root key at its end, not before, until that tenant is erased.
 func TestBrokenKeyAndRootKey(t *testing.T) {
 	c := newTampering(t)
-	db := database(t, c.dir)
-	blob := column[[]byte](t, db, "SELECT kek FROM tenant_keys WHERE tenant = 1")[0]
-	blob[len(blob)-1] ^= 1
-	execute(t, db, 1, "UPDATE tenant_keys SET kek = ?1 WHERE tenant = 1", blob)
-	check(t, db.Close())
+	editDir(t, c.dir, func(tx store.Tx) error {
+		return editKey(tx, "acme", func(k *store.TenantKey) { k.KEK[len(k.KEK)-1] ^= 1 })
+	})
 	f := wantOpen(t, c.dir, c.clock, newMaster(), fastnesstest.MasterKey(), nil)
 	if _, err := f.Operator().RotateRoot(ctx, nil); !sameAs(err, secret.ErrDecryption) {
 		t.Errorf("rotating the root key: %v", err)
@@ -309,37 +393,33 @@ func TestBrokenKeyAndRootKey(t *testing.T) {
 // TestBrokenDeployment: what Open does about its own rows.
 func TestBrokenDeployment(t *testing.T) {
 	c := newTampering(t)
-	edit := func(key string, change func([]byte) []byte) func(*sql.DB) {
-		return func(db *sql.DB) {
-			b := column[[]byte](t, db, "SELECT value FROM meta WHERE key = ?1", key)[0]
-			execute(t, db, 1, "UPDATE meta SET value = ?2 WHERE key = ?1", key, change(b))
+	set := func(key string, change func([]byte) []byte) func(store.Tx) error {
+		return func(tx store.Tx) error {
+			b, err := tx.Meta(key)
+			if err != nil {
+				return err
+			}
+			return tx.SetMeta(key, b, change(bytes.Clone(b)))
 		}
 	}
-	remove := func(key string) func(*sql.DB) {
-		return func(db *sql.DB) { execute(t, db, 1, "DELETE FROM meta WHERE key = ?1", key) }
-	}
-	for what, change := range map[string]func(*sql.DB){
-		"check value":      edit("roots", func(b []byte) []byte { b[len(b)-1] ^= 1; return b }),
-		"check value cut":  edit("roots", func(b []byte) []byte { return b[1:] }),
-		"check value gone": remove("roots"),
-		"deployment":       edit("deployment", func(b []byte) []byte { b[0] ^= 1; return b }),
-		"log seeds":        edit("log.keys", func(b []byte) []byte { return bytes.Replace(b, []byte(`"ed25519":"`), []byte(`"ed25519":"AAAA`), 1) }),
-		"log keys gone":    remove("log.keys"),
-		"deployment gone":  func(db *sql.DB) { remove("deployment")(db); remove("roots")(db) },
+	remove := func([]byte) []byte { return nil }
+	for what, change := range map[string]func(store.Tx) error{
+		"check value":      set("roots", func(b []byte) []byte { b[len(b)-1] ^= 1; return b }),
+		"check value cut":  set("roots", func(b []byte) []byte { return b[1:] }),
+		"check value gone": set("roots", remove),
+		"deployment":       set("deployment", func(b []byte) []byte { b[0] ^= 1; return b }),
+		"log seeds":        set("log.keys", func(b []byte) []byte { return bytes.Replace(b, []byte(`"ed25519":"`), []byte(`"ed25519":"AAAA`), 1) }),
+		"log keys gone":    set("log.keys", remove),
+		"deployment gone":  func(tx store.Tx) error { return errors.Join(set("deployment", remove)(tx), set("roots", remove)(tx)) },
 	} {
 		dir := copyDir(t, c.dir)
-		db := database(t, dir)
-		change(db)
-		check(t, db.Close())
+		editDir(t, dir, change)
 		before := files(t, dir)
 		f, err := fastnesstest.TryOpen(t, &fastnesstest.Options{Dir: dir, Clock: c.clock})
 		if err == nil {
 			t.Errorf("%s: opened", what)
 			f.Close(t)
 			continue
-		}
-		if errors.Is(err, store.ErrTaken) {
-			t.Errorf("%s: %v", what, err)
 		}
 		if files(t, dir) != before {
 			t.Errorf("%s: refused (%v) and changed", what, err)

@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"fastness/internal/audit"
@@ -94,6 +95,7 @@ type Vault struct {
 	cancel   context.CancelFunc
 	tasks    sync.WaitGroup
 	closing  sync.Once
+	closed   atomic.Bool
 }
 
 // Open proves the root key right, prepares a fresh store, and starts the
@@ -148,10 +150,12 @@ func (v *Vault) close() error {
 	if errors.Is(err, store.ErrFenced) {
 		err = nil // the node that holds the lease does it
 	}
+	v.closed.Store(true)
+	err = errors.Join(err, v.store.Close())
 	v.keys.clear()
 	v.journal.destroy()
 	v.roots.destroy()
-	return errors.Join(err, v.store.Close())
+	return err
 }
 
 // closeTimeout bounds the last sequencing: a store that hangs must not keep a
