@@ -4,3 +4,6 @@ package secretbuf
 
 // Harden does nothing on this system.
 func Harden() error { return nil }
+
+// HardenUntilExec does nothing on this system.
+func HardenUntilExec() error { return nil }
