@@ -207,15 +207,10 @@ func transport(c Config) (*http.Transport, error) {
 			return nil, errors.New("reading RootCAs: there is no PEM certificate")
 		}
 	}
-	dialer := &net.Dialer{Timeout: dialTimeout}
+	d := &dialer{net.Dialer{Timeout: dialTimeout}, tlsConfig}
 	return &http.Transport{
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			return wiping(dialer.DialContext(ctx, network, address))
-		},
-		DialTLSContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			d := tls.Dialer{NetDialer: dialer, Config: tlsConfig}
-			return wiping(d.DialContext(ctx, network, address))
-		},
+		DialContext:         d.plain,
+		DialTLSContext:      d.secure,
 		DisableCompression:  true, // would decode through a buffer of its own
 		MaxIdleConns:        maxIdle,
 		MaxIdleConnsPerHost: maxIdle,

@@ -1,6 +1,8 @@
 package client
 
 import (
+	"context"
+	"crypto/tls"
 	"io"
 	"net"
 	"sync"
@@ -8,36 +10,76 @@ import (
 	"fastness/internal/secretbuf"
 )
 
-// wipingConn clears what passed through net/http's buffers. A connection of
-// http.Transport has one buffer for reading and one for writing, which it
-// keeps for as long as it lives, and which would show the last values read and
-// written.
+// wipingConn clears what passed through net/http's buffers, and through those of
+// crypto/tls. A connection of http.Transport has one buffer for reading and one
+// for writing, which it keeps for as long as it lives, and which would show the
+// last values read and written.
 //
 // Read may use all of p as scratch by the contract of io.Reader: before it
 // waits for the next reply it clears the buffer that held the last one. Write
 // breaks the contract of io.Writer on purpose, by clearing what it has written:
 // here p is always net/http's buffer, or that of ReadFrom, never memory that a
 // caller still wants.
-type wipingConn struct{ net.Conn }
+type wipingConn struct {
+	net.Conn
+	do func(func()) // secretbuf.Do over TLS, which works on values
+}
 
-func wiping(c net.Conn, err error) (net.Conn, error) {
+// dialer makes connections that wipe.
+type dialer struct {
+	net.Dialer
+	tls *tls.Config
+}
+
+// plain is the DialContext of an http.Transport.
+func (d *dialer) plain(ctx context.Context, network, address string) (net.Conn, error) {
+	c, err := d.DialContext(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
-	return &wipingConn{c}, nil
+	return &wipingConn{c, func(f func()) { f() }}, nil
 }
 
-func (c *wipingConn) Read(p []byte) (int, error) {
+// secure is its DialTLSContext. All that crypto/tls does runs in secretbuf.Do:
+// it may drop arrays with plaintext, wherever they were made.
+func (d *dialer) secure(ctx context.Context, network, address string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, d.Timeout)
+	defer cancel()
+	socket, err := d.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	config := d.tls
+	if config.ServerName == "" {
+		config = config.Clone()
+		config.ServerName, _, _ = net.SplitHostPort(address)
+	}
+	c := tls.Client(secretbuf.NewRecords(socket), config)
+	secretbuf.Do(func() { err = c.HandshakeContext(ctx) })
+	if err != nil {
+		socket.Close()
+		return nil, err
+	}
+	return &wipingConn{c, secretbuf.Do}, nil
+}
+
+func (c *wipingConn) Read(p []byte) (n int, err error) {
 	secretbuf.Wipe(p)
-	return c.Conn.Read(p)
+	c.do(func() { n, err = c.Conn.Read(p) })
+	return n, err
 }
 
-func (c *wipingConn) Write(p []byte) (int, error) {
-	n, err := c.Conn.Write(p)
+func (c *wipingConn) Write(p []byte) (n int, err error) {
+	c.do(func() { n, err = c.Conn.Write(p) })
 	if err == nil {
 		secretbuf.Wipe(p)
 	}
 	return n, err
+}
+
+func (c *wipingConn) Close() (err error) {
+	c.do(func() { err = c.Conn.Close() })
+	return err
 }
 
 // ReadFrom sends a body that net/http would otherwise copy through an array

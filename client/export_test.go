@@ -10,4 +10,4 @@ import (
 func (c *Client) SetSleep(f func(context.Context, time.Duration) error) { c.sleep = f }
 
 // Wiping is the connection that the transport's dialers return.
-func Wiping(c net.Conn) net.Conn { return &wipingConn{c} }
+func Wiping(c net.Conn) net.Conn { return &wipingConn{c, func(f func()) { f() }} }
