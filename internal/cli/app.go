@@ -68,6 +68,9 @@ func (a *app) command(use, short string, f func(ctx context.Context, args []stri
 		Args:  takes(use),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			a.running = true
+			if err := a.env.Harden(); err != nil {
+				a.note("core dumps are not ruled out: %v", err)
+			}
 			return about(cmd, args, f(cmd.Context(), args))
 		},
 	}

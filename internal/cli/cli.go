@@ -26,6 +26,8 @@ import (
 	"sync"
 
 	"golang.org/x/term"
+
+	"fastness/internal/secretbuf"
 )
 
 // Exit codes, a contract with scripts.
@@ -54,6 +56,9 @@ type Env struct {
 	// Exec runs the program at path in the place of this one, as `run` does
 	// with its command, and returns only if it cannot. Nil means it cannot.
 	Exec func(path string, args, environ []string) error
+	// Harden keeps other processes out of this one's memory, until Exec. Nil does
+	// nothing.
+	Harden func() error
 	// IsTerminal tells whether a stream of this Env (or a reader or writer
 	// made of it) is a terminal. Nil means none is.
 	IsTerminal func(stream any) bool
@@ -70,6 +75,7 @@ func System() Env {
 		Getenv:     os.Getenv,
 		Environ:    os.Environ,
 		Exec:       replace,
+		Harden:     secretbuf.HardenUntilExec,
 		IsTerminal: isTerminal,
 		Width:      terminalWidth,
 	}
@@ -106,6 +112,9 @@ func (e Env) withDefaults() Env {
 	}
 	if e.Exec == nil {
 		e.Exec = func(string, []string, []string) error { return errors.ErrUnsupported }
+	}
+	if e.Harden == nil {
+		e.Harden = func() error { return nil }
 	}
 	if e.IsTerminal == nil {
 		e.IsTerminal = func(any) bool { return false }

@@ -38,9 +38,7 @@ func (a *app) devCommand() *cobra.Command {
 		ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP)
 		defer stop()
 		log := a.logger(serverConfig{logFormat: "text", logLevel: slog.LevelWarn})
-		if err := secretbuf.Harden(); err != nil {
-			log.Warn("core dumps are not ruled out", "error", err.Error())
-		}
+		harden(log)
 		if dir != "" {
 			return a.dev(ctx, log, dir, listen)
 		}

@@ -107,6 +107,7 @@ func collectLess() {
 // that does one thing with it.
 func (a *app) openVault(ctx context.Context, c serverConfig, once bool) (*fastness.Vault, *slog.Logger, error) {
 	log := a.logger(c)
+	harden(log)
 	keys, err := masterKeys(c)
 	if err != nil {
 		return nil, nil, err
@@ -114,9 +115,6 @@ func (a *app) openVault(ctx context.Context, c serverConfig, once bool) (*fastne
 	defer keys.Release()
 	if c.dir == "" {
 		return nil, nil, usagef("say where to keep the data: --store sqlite:FOLDER")
-	}
-	if err := secretbuf.Harden(); err != nil {
-		log.Warn("core dumps are not ruled out", "error", err.Error())
 	}
 	config := fastness.Config{
 		Dir: c.dir, MasterKey: keys.Current, PreviousMasterKey: keys.Previous,
@@ -129,6 +127,20 @@ func (a *app) openVault(ctx context.Context, c serverConfig, once bool) (*fastne
 	}
 	v, err := fastness.Open(ctx, config)
 	return v, log, err
+}
+
+// harden protects the memory of a process that works with keys, and tells the
+// operator where that is less than Fastness promises.
+func harden(log *slog.Logger) {
+	if err := secretbuf.Harden(); err != nil {
+		log.Warn("core dumps are not ruled out", "error", err.Error())
+	}
+	if secretbuf.Erasing != "runtime" {
+		log.Warn("this build does not erase all that cryptography leaves in memory: build with GOEXPERIMENT=runtimesecret", "erases", secretbuf.Erasing)
+	}
+	if guard := secretbuf.Guard(); guard != "memfd_secret" {
+		log.Warn("keys are in memory that root can read: the kernel has no memfd_secret, or RLIMIT_MEMLOCK is used up", "guard", guard)
+	}
 }
 
 // masterKeys takes the root key from where the settings say. It runs before
