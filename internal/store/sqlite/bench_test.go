@@ -46,6 +46,8 @@ type populated struct {
 	tokens  [][32]byte
 }
 
+var testTime = time.Unix(1_800_000_000, 0).UTC()
+
 var secretNames = []secret.Name{"db/password", "payments/api-key"}
 
 func populate(b testing.TB, s *sqlite.Store, tenants int) *populated {

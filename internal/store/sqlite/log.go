@@ -32,7 +32,11 @@ func (l auditLog) State() (store.TreeState, error) {
 
 // recordsAt reads a batch row.
 func (s *stmt) recordsAt(col int, batch int64) ([]audit.Record, error) {
-	records, err := audit.ParseBatch(s.bytes(col))
+	content, err := unpad(s.bytes(col))
+	if err != nil {
+		return nil, fmt.Errorf("reading batch %d: %w", batch, err)
+	}
+	records, err := audit.ParseBatch(content)
 	if err != nil {
 		return nil, fmt.Errorf("reading batch %d: %w", batch, err)
 	}
@@ -237,9 +241,15 @@ func (w logWriter) Redact(redactions []store.Redaction) error {
 }
 
 // redact replaces one record in its batch row, after making sure that nothing
-// else of the row would change.
+// else of the row would change. The row keeps its length, so that SQLite
+// writes over what was there.
 func (w logWriter) redact(r store.Redaction) error {
-	b, err := row(w.query("batch_of_leaf").int(1, r.Index), scanPlaced)
+	q := w.query("batch_of_leaf").int(1, r.Index)
+	size := 0
+	b, err := row(q, func(s *stmt, col int) (store.PlacedBatch, error) {
+		size = len(s.view(col + 3))
+		return scanPlaced(s, col)
+	})
 	if err != nil {
 		return err
 	}
@@ -255,5 +265,5 @@ func (w logWriter) redact(r store.Redaction) error {
 	for _, record := range b.Records {
 		blob = audit.AppendBatch(blob, record)
 	}
-	return change(w.write("batch_replace").int(1, b.Batch).blob(2, blob))
+	return change(w.write("batch_replace").int(1, b.Batch).blob(2, pad(blob, size)))
 }

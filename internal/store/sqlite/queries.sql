@@ -38,17 +38,35 @@ RELEASE op
 -- name: rollback_to
 ROLLBACK TO op
 
+-- ── cells ──────────────────────────────────────────────────────────────────
+
+-- part: zeros
+free = 1, data = zeroblob(length(data))
+
+-- name: cell_find_free
+SELECT n FROM cells WHERE free = 1 AND length(data) = ?1 LIMIT 1
+
+-- name: cell_add
+INSERT INTO cells (free, data) VALUES (0, ?1)
+
+-- name: cell_fill
+-- Only ever with data of the cell's own length.
+UPDATE OR FAIL cells SET free = 0, data = ?2 WHERE n = ?1 AND length(data) = length(?2)
+
+-- name: cell_clear
+UPDATE OR FAIL cells SET {zeros} WHERE n = ?1
+
 -- name: meta
-SELECT value FROM meta WHERE key = ?1
+SELECT e.data FROM meta m CROSS JOIN cells e ON e.n = m.cell WHERE m.key = ?1
 
--- name: meta_insert
-INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT DO NOTHING
+-- name: meta_cell
+SELECT cell FROM meta WHERE key = ?1
 
--- name: meta_update
-UPDATE OR FAIL meta SET value = ?2 WHERE key = ?1 AND value = ?3
+-- name: meta_put
+INSERT INTO meta (key, cell) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET cell = excluded.cell
 
 -- name: meta_delete
-DELETE FROM meta WHERE key = ?1 AND value = ?2
+DELETE FROM meta WHERE key = ?1
 
 -- ── tenants ────────────────────────────────────────────────────────────────
 
@@ -79,7 +97,8 @@ UPDATE OR FAIL tenants SET state = ?3, algorithm = ?4, key = ?5, revision = revi
 WHERE id = ?1 AND revision = ?2
 
 -- part: key_columns
-k.number, k.kek, k.kem_public, k.kem_seed, k.created
+k.number, (SELECT data FROM cells WHERE n = k.kek), k.kem_public,
+(SELECT data FROM cells WHERE n = k.kem_seed), k.created
 
 -- name: key
 SELECT {key_columns} FROM tenant_keys k WHERE k.tenant = {tenant} AND k.number = ?2
@@ -93,6 +112,9 @@ FROM tenants t CROSS JOIN tenant_keys k ON k.tenant = t.n
 WHERE t.id >= ?1 AND (t.id > ?1 OR k.number > ?2)
 ORDER BY t.id, k.number LIMIT ?3
 
+-- name: key_cells
+SELECT kek, kem_seed FROM tenant_keys WHERE tenant = {tenant} AND number = ?2
+
 -- name: key_put
 INSERT INTO tenant_keys (tenant, number, kek, kem_public, kem_seed, created)
 VALUES ({tenant}, ?2, ?3, ?4, ?5, ?6)
@@ -101,6 +123,18 @@ ON CONFLICT (tenant, number) DO UPDATE SET kek = excluded.kek,
 
 -- name: key_delete
 DELETE FROM tenant_keys WHERE tenant = {tenant} AND number = ?2
+
+-- name: erase_key_cells
+UPDATE OR FAIL cells SET {zeros} WHERE n IN (
+	SELECT kek FROM tenant_keys WHERE tenant = {tenant}
+	UNION ALL SELECT kem_seed FROM tenant_keys WHERE tenant = {tenant} AND kem_seed IS NOT NULL)
+
+-- name: erase_credential_cells
+UPDATE OR FAIL cells SET {zeros}
+WHERE n IN (SELECT sealed FROM credentials WHERE tenant = {tenant} AND sealed IS NOT NULL)
+
+-- name: erase_version_cells
+UPDATE OR FAIL cells SET {zeros} WHERE n IN (SELECT cell FROM versions WHERE tenant = {tenant})
 
 -- name: erase_keys
 DELETE FROM tenant_keys WHERE tenant = {tenant}
@@ -126,6 +160,7 @@ s.deletion, s.description, s.labels, s.tags, s.access_policy, s.versions
 
 -- part: version_columns
 v.number, v.id, v.kind, v.algorithm, v.key, v.created, v.envelope,
+(SELECT data FROM cells WHERE n = v.cell),
 (SELECT day FROM consumers c WHERE c.tenant = v.tenant AND c.secret = v.secret
 	AND c.number = v.number AND c.principal = '')
 
@@ -141,25 +176,25 @@ SELECT 1 FROM secrets WHERE tenant = {tenant} AND id = ?2
 
 -- name: find
 -- ?4 is the version's number, NULL for the current one.
-SELECT {secret_columns}, {version_columns}, v.ciphertext, {caller_read}
+SELECT {secret_columns}, {version_columns}, {caller_read}
 FROM tenants t
 CROSS JOIN secrets s ON s.tenant = t.n AND s.name = ?2
 LEFT JOIN versions v ON v.tenant = s.tenant AND v.secret = s.id AND v.number = coalesce(?4, s.current)
 WHERE t.id = ?1
 
 -- name: find_by_id
-SELECT {secret_columns}, {version_columns}, v.ciphertext, {caller_read}
+SELECT {secret_columns}, {version_columns}, {caller_read}
 FROM tenants t
 CROSS JOIN secrets s ON s.tenant = t.n AND s.name = ?2
 LEFT JOIN versions v ON v.tenant = s.tenant AND v.secret = s.id AND v.id = ?4
 WHERE t.id = ?1
 
 -- name: version
-SELECT {version_columns}, v.ciphertext FROM versions v
+SELECT {version_columns} FROM versions v
 WHERE v.tenant = {tenant} AND v.secret = ?2 AND v.number = ?3
 
--- name: version_exists
-SELECT 1 FROM versions WHERE tenant = {tenant} AND secret = ?2 AND number = ?3
+-- name: version_cell
+SELECT cell FROM versions WHERE tenant = {tenant} AND secret = ?2 AND number = ?3
 
 -- name: version_list
 SELECT {version_columns} FROM versions v
@@ -219,6 +254,10 @@ WHERE tenant = {tenant} AND name = ?3 AND id = ?2 AND revision = ?8
 -- name: purge_consumers
 DELETE FROM consumers WHERE tenant = {tenant} AND secret = ?2
 
+-- name: purge_cells
+UPDATE OR FAIL cells SET {zeros}
+WHERE n IN (SELECT cell FROM versions WHERE tenant = {tenant} AND secret = ?2)
+
 -- name: purge_versions
 DELETE FROM versions WHERE tenant = {tenant} AND secret = ?2
 
@@ -226,13 +265,13 @@ DELETE FROM versions WHERE tenant = {tenant} AND secret = ?2
 DELETE FROM secrets WHERE tenant = {tenant} AND id = ?2
 
 -- name: version_add
-INSERT OR FAIL INTO versions (tenant, secret, number, id, kind, algorithm, key, created, envelope, ciphertext)
+INSERT OR FAIL INTO versions (tenant, secret, number, id, kind, algorithm, key, created, cell, envelope)
 SELECT s.tenant, s.id, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10
 FROM secrets s WHERE s.tenant = {tenant} AND s.id = ?2
 
 -- name: version_rewrap
-UPDATE OR FAIL versions SET envelope = ?4, algorithm = ?5, key = ?6
-WHERE tenant = {tenant} AND secret = ?2 AND number = ?3 AND envelope = ?7
+UPDATE OR FAIL versions SET cell = ?4, envelope = ?5, algorithm = ?6, key = ?7
+WHERE tenant = {tenant} AND secret = ?2 AND number = ?3
 
 -- name: version_delete
 DELETE FROM versions WHERE tenant = {tenant} AND secret = ?2 AND number = ?3
@@ -260,7 +299,7 @@ AND principal NOT IN (
 -- ── credentials ────────────────────────────────────────────────────────────
 
 -- part: credential_columns
-c.id, c.kind, c.principal, c.hash, c.sealed, c.key, c.grants, c.service, c.environment,
+c.id, c.kind, c.principal, c.hash, (SELECT data FROM cells WHERE n = c.sealed), c.key, c.grants, c.service, c.environment,
 c.created, c.expires, c.revoked, c.last_used
 
 -- name: credential_by_hash
@@ -274,6 +313,9 @@ FROM credentials c LEFT JOIN tenants t ON t.n = c.tenant WHERE c.id = ?1
 -- name: credential_list
 SELECT {credential_columns} FROM credentials c
 WHERE c.tenant = {owner} AND c.id > ?2 ORDER BY c.id LIMIT ?3
+
+-- name: credential_cell
+SELECT sealed FROM credentials WHERE id = ?1
 
 -- name: credential_create
 INSERT INTO credentials (tenant, id, kind, principal, hash, sealed, key, grants, service,

@@ -34,7 +34,7 @@ func (r *reader) Meta(key string) ([]byte, error) {
 	if err := s.one(); err != nil {
 		return nil, err
 	}
-	return s.bytes(0), nil
+	return s.cellAt(0)
 }
 
 // Tenants implements store.Reader.

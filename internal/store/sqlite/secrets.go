@@ -1,6 +1,8 @@
 package sqlite
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 
 	"fastness/internal/schedule"
@@ -65,31 +67,38 @@ func scanMetadata(s *stmt, col int, out *store.Secret) (err error) {
 }
 
 // versionColumns is the number of columns of the part of that name.
-const versionColumns = 8
+const versionColumns = 9
 
-// scanVersion reads a version without its ciphertext.
+// scanVersion reads a version with its ciphertext.
 func scanVersion(s *stmt, col int) (*store.Version, error) {
-	v := &store.Version{
+	v, sealed, err := scanListedVersion(s, col)
+	if err == nil {
+		v.Ciphertext = bytes.Clone(sealed)
+	}
+	return v, err
+}
+
+// scanListedVersion reads a version without its ciphertext, which it returns
+// beside it, valid until the next step.
+func scanListedVersion(s *stmt, col int) (v *store.Version, ciphertext []byte, err error) {
+	v = &store.Version{
 		Number:   secret.Version(s.int64(col)),
 		ID:       s.versionIDAt(col + 1),
 		Kind:     secret.Kind(s.int64(col + 2)),
 		Key:      uint32(s.int64(col + 4)),
 		Created:  s.timeAt(col + 5),
-		Envelope: s.bytes(col + 6),
-		LastRead: int32(s.int64(col + 7)),
+		LastRead: int32(s.int64(col + 8)),
 	}
-	var err error
-	v.Algorithm, err = s.algorithmAt(col + 3)
-	return v, err
-}
-
-// scanWholeVersion reads a version with its ciphertext, which follows.
-func scanWholeVersion(s *stmt, col int) (*store.Version, error) {
-	v, err := scanVersion(s, col)
-	if err == nil {
-		v.Ciphertext = s.bytes(col + versionColumns)
+	if v.Algorithm, err = s.algorithmAt(col + 3); err != nil {
+		return nil, nil, err
 	}
-	return v, err
+	content, err := unpad(s.view(col + 7))
+	n := s.int64(col + 6)
+	if err != nil || n > int64(len(content)) {
+		return nil, nil, fmt.Errorf("reading version %d: cell is cut short", v.Number)
+	}
+	v.Envelope = bytes.Clone(content[:n])
+	return v, content[n:], nil
 }
 
 func (r secrets) Secret(name secret.Name) (*store.Secret, error) {
@@ -136,11 +145,11 @@ func scanFound(s *stmt) (*store.Secret, *store.Version, error) {
 	if s.isNull(secretColumns) {
 		return found, nil, store.ErrAbsent
 	}
-	v, err := scanWholeVersion(s, secretColumns)
+	v, err := scanVersion(s, secretColumns)
 	if err != nil {
 		return nil, nil, err
 	}
-	v.CallerRead = int32(s.int64(secretColumns + versionColumns + 1))
+	v.CallerRead = int32(s.int64(secretColumns + versionColumns))
 	return found, v, nil
 }
 
@@ -152,11 +161,15 @@ func selected(s *store.Secret, v *store.Version, sel store.Selector) bool {
 }
 
 func (r secrets) Versions(id secret.ID, after secret.Version, limit int) ([]*store.Version, error) {
-	return rows(r.query("version_list").blob(2, id[:]).int(3, int64(after)).limit(4, limit), scanVersion)
+	return rows(r.query("version_list").blob(2, id[:]).int(3, int64(after)).limit(4, limit),
+		func(s *stmt, col int) (*store.Version, error) {
+			v, _, err := scanListedVersion(s, col)
+			return v, err
+		})
 }
 
 func (r secrets) Version(id secret.ID, number secret.Version) (*store.Version, error) {
-	return row(r.query("version").blob(2, id[:]).int(3, int64(number)), scanWholeVersion)
+	return row(r.query("version").blob(2, id[:]).int(3, int64(number)), scanVersion)
 }
 
 func (r secrets) List(q store.Query) ([]*store.Secret, error) {
@@ -258,7 +271,7 @@ func bindSecret(q *stmt, s *store.Secret) *stmt {
 }
 
 func (w secretWriter) Purge(id secret.ID) error {
-	for _, name := range []string{"purge_versions", "purge_consumers"} {
+	for _, name := range []string{"purge_cells", "purge_versions", "purge_consumers"} {
 		if _, err := w.write(name, id).run(); err != nil {
 			return err
 		}
@@ -267,18 +280,51 @@ func (w secretWriter) Purge(id secret.ID) error {
 }
 
 func (w secretWriter) AddVersion(id secret.ID, v *store.Version) error {
-	return change(w.write("version_add", id).
+	cell, err := w.putCell(v.Envelope, v.Ciphertext)
+	if err != nil {
+		return err
+	}
+	err = change(w.write("version_add", id).
 		int(3, int64(v.Number)).versionID(4, v.ID).int(5, int64(v.Kind)).algorithm(6, v.Algorithm).
-		int(7, int64(v.Key)).time(8, v.Created).blob(9, v.Envelope).blob(10, v.Ciphertext))
+		int(7, int64(v.Key)).time(8, v.Created).int(9, cell).int(10, int64(len(v.Envelope))))
+	if err != nil {
+		return errors.Join(err, w.clearCell(cell)) // the operation may go on without it
+	}
+	return nil
+}
+
+// cell returns the cell of a version.
+func (w secretWriter) cell(id secret.ID, n secret.Version) (int64, error) {
+	return row(w.query("version_cell", id).int(3, int64(n)), number)
 }
 
 func (w secretWriter) Rewrap(id secret.ID, v *store.Version, old []byte) error {
-	return swap(w.write("version_rewrap", id).
-		int(3, int64(v.Number)).blob(4, v.Envelope).algorithm(5, v.Algorithm).int(6, int64(v.Key)).blob(7, old),
-		func() *stmt { return w.query("version_exists", id).int(3, int64(v.Number)) })
+	there, err := w.Secrets(w.tenant).Version(id, v.Number)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(there.Envelope, old) {
+		return store.ErrStale
+	}
+	cell, err := w.cell(id, v.Number)
+	if err != nil {
+		return err
+	}
+	if cell, err = w.replaceCell(cell, v.Envelope, there.Ciphertext); err != nil {
+		return err
+	}
+	return change(w.write("version_rewrap", id).
+		int(3, int64(v.Number)).int(4, cell).int(5, int64(len(v.Envelope))).algorithm(6, v.Algorithm).int(7, int64(v.Key)))
 }
 
 func (w secretWriter) DeleteVersion(id secret.ID, number secret.Version) error {
+	cell, err := w.cell(id, number)
+	if err != nil {
+		return err
+	}
+	if err := w.clearCell(cell); err != nil {
+		return err
+	}
 	if _, err := w.write("version_delete_consumers", id).int(3, int64(number)).run(); err != nil {
 		return err
 	}

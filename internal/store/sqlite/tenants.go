@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"errors"
 	"time"
 
 	"fastness/internal/secret"
@@ -48,13 +49,14 @@ func (r tenants) Count() (int64, error) { return row(r.query("tenant_count"), nu
 const keyColumns = 5
 
 func scanKey(s *stmt, col int) (*store.TenantKey, error) {
+	kek, err := s.cellAt(col + 1)
+	if err != nil {
+		return nil, err
+	}
+	seed, err := s.cellAt(col + 3)
 	return &store.TenantKey{
-		Number:    uint32(s.int64(col)),
-		KEK:       s.bytes(col + 1),
-		KEMPublic: s.bytes(col + 2),
-		KEMSeed:   s.bytes(col + 3),
-		Created:   s.timeAt(col + 4),
-	}, nil
+		Number: uint32(s.int64(col)), KEK: kek, KEMPublic: s.bytes(col + 2), KEMSeed: seed, Created: s.timeAt(col + 4),
+	}, err
 }
 
 func (r tenants) Key(t secret.TenantID, number uint32) (*store.TenantKey, error) {
@@ -110,11 +112,38 @@ func (w tenantWriter) Update(t *store.Tenant) error {
 }
 
 func (w tenantWriter) PutKey(t secret.TenantID, k *store.TenantKey) error {
+	kek, seed, err := w.keyCells(t, k.Number)
+	if err != nil && !errors.Is(err, store.ErrAbsent) {
+		return err
+	}
+	if kek, err = w.replaceCell(kek, k.KEK); err != nil {
+		return err
+	}
+	if seed, err = w.replaceCell(seed, k.KEMSeed); err != nil {
+		return err
+	}
 	return change(w.write("key_put").
-		blob(1, t[:]).int(2, int64(k.Number)).blob(3, k.KEK).blob(4, k.KEMPublic).blob(5, k.KEMSeed).time(6, k.Created))
+		blob(1, t[:]).int(2, int64(k.Number)).optional(3, kek).blob(4, k.KEMPublic).optional(5, seed).time(6, k.Created))
+}
+
+// keyCells returns the cells of a key.
+func (w tenantWriter) keyCells(t secret.TenantID, number uint32) (kek, seed int64, err error) {
+	s := w.query("key_cells").blob(1, t[:]).int(2, int64(number))
+	defer s.reset()
+	if err := s.one(); err != nil {
+		return 0, 0, err
+	}
+	return s.int64(0), s.int64(1), nil
 }
 
 func (w tenantWriter) DeleteKey(t secret.TenantID, number uint32) error {
+	kek, seed, err := w.keyCells(t, number)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(w.clearCell(kek), w.clearCell(seed)); err != nil {
+		return err
+	}
 	return change(w.write("key_delete").blob(1, t[:]).int(2, int64(number)))
 }
 
@@ -123,7 +152,10 @@ func (w tenantWriter) Erase(t secret.TenantID) error {
 	if _, err := (tenants{&w.reader}).Tenant(t); err != nil {
 		return err
 	}
-	for _, name := range []string{"erase_keys", "erase_credentials", "erase_consumers", "erase_versions", "erase_secrets"} {
+	for _, name := range []string{
+		"erase_key_cells", "erase_credential_cells", "erase_version_cells",
+		"erase_keys", "erase_credentials", "erase_consumers", "erase_versions", "erase_secrets",
+	} {
 		if _, err := w.write(name).blob(1, t[:]).run(); err != nil {
 			return err
 		}

@@ -1,6 +1,9 @@
 package sqlite
 
 import (
+	"bytes"
+	"errors"
+
 	"fastness/internal/audit"
 	"fastness/internal/secret"
 	"fastness/internal/store"
@@ -84,28 +87,27 @@ func (t *tx) Audit(r audit.Record) { t.records = append(t.records, r) }
 
 // SetMeta implements store.Tx.
 func (t *tx) SetMeta(key string, old, value []byte) error {
-	var s *stmt
-	switch {
-	case old == nil && value == nil:
-		_, err := t.Meta(key)
-		if err == nil {
-			return store.ErrStale
-		}
-		if err == store.ErrAbsent {
-			return nil
-		}
+	now, err := t.Meta(key)
+	if err != nil && !errors.Is(err, store.ErrAbsent) {
 		return err
-	case old == nil:
-		s = t.write("meta_insert").text(1, key).blob(2, value)
-	case value == nil:
-		s = t.write("meta_delete").text(1, key).blob(2, old)
-	default:
-		s = t.write("meta_update").text(1, key).blob(2, value).blob(3, old)
 	}
-	n, err := s.run()
-	if err == nil && n == 0 {
-		err = store.ErrStale
+	if (now == nil) != (old == nil) || !bytes.Equal(now, old) {
+		return store.ErrStale
 	}
+	var cell int64
+	if now != nil {
+		if cell, err = row(t.query("meta_cell").text(1, key), number); err != nil {
+			return err
+		}
+	}
+	if cell, err = t.replaceCell(cell, value); err != nil {
+		return err
+	}
+	s := t.write("meta_delete").text(1, key)
+	if value != nil {
+		s = t.write("meta_put").text(1, key).int(2, cell)
+	}
+	_, err = s.run()
 	return err
 }
 

@@ -223,6 +223,7 @@ func (w *writer) transact(group []*op) error {
 		}
 	}
 	if len(w.batch) > 0 {
+		w.batch = pad(w.batch, 0)
 		if _, err := w.conn.query("batch_add").int(1, w.next).blob(2, w.batch).run(); err != nil {
 			return err
 		}

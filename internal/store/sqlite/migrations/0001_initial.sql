@@ -6,9 +6,28 @@
 -- Times are milliseconds since 1970, absent ones NULL; days count from
 -- 1970-01-01. Algorithms are 1 for aes-256-gcm and 2 for hybrid-quantum.
 
+-- Cells hold what must be destroyed for good when it is deleted: wrapped keys,
+-- envelopes and what they seal, sealed seeds. Other tables refer to them by
+-- number.
+--
+-- secure_delete overwrites a row where it stands, but when pages are split or
+-- merged SQLite moves rows, and the copies left behind in the unused part of a
+-- page are not overwritten. So cells never move: new ones are added at the end
+-- of the table, none is ever deleted, and none changes its length. Clearing one
+-- writes zeros over it, in place; it is free for another of its length then.
+-- Lengths are rounded up so that there are few of them: the content, zeros, and
+-- the length of the content in 4 bytes, big endian.
+CREATE TABLE cells (
+	n    INTEGER PRIMARY KEY,
+	free INTEGER NOT NULL,
+	data BLOB    NOT NULL
+) STRICT;
+
+CREATE INDEX cells_free ON cells (length(data)) WHERE free = 1;
+
 CREATE TABLE meta (
-	key   TEXT PRIMARY KEY,
-	value BLOB NOT NULL
+	key  TEXT PRIMARY KEY,
+	cell INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- Rows are never deleted, so that names, ids and accounts stay taken and the
@@ -29,9 +48,9 @@ CREATE TABLE tenant_keys (
 	tenant     INTEGER NOT NULL,
 	number     INTEGER NOT NULL,
 	created    INTEGER,
-	kek        BLOB    NOT NULL,
+	kek        INTEGER NOT NULL, -- cell
 	kem_public BLOB,
-	kem_seed   BLOB,
+	kem_seed   INTEGER,          -- cell
 	PRIMARY KEY (tenant, number)
 ) STRICT, WITHOUT ROWID;
 
@@ -80,8 +99,8 @@ CREATE TABLE versions (
 	algorithm  INTEGER NOT NULL,
 	key        INTEGER NOT NULL,
 	created    INTEGER,
-	envelope   BLOB    NOT NULL,
-	ciphertext BLOB    NOT NULL,
+	cell       INTEGER NOT NULL, -- of the envelope, then the ciphertext
+	envelope   INTEGER NOT NULL, -- length of the envelope
 	PRIMARY KEY (tenant, secret, number)
 ) STRICT, WITHOUT ROWID;
 
@@ -106,7 +125,7 @@ CREATE TABLE credentials (
 	kind        INTEGER NOT NULL,
 	principal   TEXT    NOT NULL,
 	hash        BLOB    CHECK (length(hash) = 32),
-	sealed      BLOB,
+	sealed      INTEGER, -- cell
 	key         INTEGER NOT NULL,
 	grants      TEXT,
 	service     TEXT,
@@ -121,7 +140,8 @@ CREATE TABLE credentials (
 CREATE UNIQUE INDEX credentials_by_hash ON credentials (hash) WHERE hash IS NOT NULL;
 
 -- One row holds all audit records of one group commit. The embedded store is
--- one node, number 0, so a batch's number is its whole key.
+-- one node, number 0, so a batch's number is its whole key. Rows are added at
+-- the end and keep their length, as cells do, and end in the same way.
 CREATE TABLE audit_batches (
 	batch   INTEGER PRIMARY KEY,
 	records BLOB NOT NULL
