@@ -3,7 +3,6 @@ package sqlite_test
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -58,6 +57,16 @@ func writeNamed(ctx context.Context, s store.Store, name string, kind int) error
 
 var killTenant = secret.TenantID{1, 2, 3}
 
+func addKillTenant(t *testing.T, s store.Store) {
+	t.Helper()
+	err := s.Update(t.Context(), func(tx store.Tx) error {
+		return tx.EditTenants().Create(&store.Tenant{ID: killTenant, Name: "acme", Account: "000000000001", Algorithm: secret.AES256GCM})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestKill kills the writing process again and again: whatever it had
 // acknowledged is there, whole, with its record.
 func TestKill(t *testing.T) {
@@ -66,10 +75,8 @@ func TestKill(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = s.Update(t.Context(), func(tx store.Tx) error {
-		return tx.EditTenants().Create(&store.Tenant{ID: killTenant, Name: "acme", Account: "000000000001", Algorithm: secret.AES256GCM})
-	})
-	if err := errors.Join(err, s.Close()); err != nil {
+	addKillTenant(t, s)
+	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	var acknowledged []string
@@ -113,7 +120,12 @@ func verify(t *testing.T, dir string, acknowledged []string) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	err = s.View(t.Context(), func(r store.Reader) error {
+	verifyStore(t, s, acknowledged)
+}
+
+func verifyStore(t *testing.T, s store.Store, acknowledged []string) {
+	t.Helper()
+	err := s.View(t.Context(), func(r store.Reader) error {
 		recorded, err := recordedNames(r)
 		if err != nil {
 			return err

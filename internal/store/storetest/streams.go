@@ -28,8 +28,9 @@ var streamCases = []testcase{{"Random", func(t *testing.T, d *db) {
 			"update":   s.update,
 			"sequence": s.sequence,
 			"reopen":   s.reopen,
-			"":         s.check,
+			"":         s.checkSometimes,
 		})
+		s.check(rt)
 	})
 	d.update(func(tx store.Tx) error { return sequence(tx, 1<<20) })
 	checkLog(t, d, recorded)
@@ -40,6 +41,7 @@ type stream struct {
 	d        *db
 	model    *model
 	recorded *[]string // correlation ids of all records, in order
+	actions  int
 }
 
 // update runs some steps in one Update, in the store and in the model. Some
@@ -81,6 +83,14 @@ func (s *stream) sequence(t *rapid.T) {
 func (s *stream) reopen(t *rapid.T) {
 	if rapid.IntRange(0, 9).Draw(t, "really") == 0 {
 		s.d.reopen()
+	}
+}
+
+// checkSometimes checks after every few actions, since checking takes longer
+// than they do.
+func (s *stream) checkSometimes(t *rapid.T) {
+	if s.actions++; s.actions%5 == 0 {
+		s.check(t)
 	}
 }
 
