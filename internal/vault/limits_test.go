@@ -1,6 +1,7 @@
 package vault_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -198,10 +199,10 @@ func TestTokenLimits(t *testing.T) {
 
 // TestTokenCount: a thousand live credentials a tenant; dead ones make room.
 func TestTokenCount(t *testing.T) {
-	f := fastnesstest.Open(t, nil)
+	f := open(t)
 	creds := f.Tenant(t, "acme").Credentials()
 	spec := vault.TokenSpec{Principal: "p", Grants: []policy.Grant{{Role: policy.Reader}}}
-	make1 := func() (string, error) {
+	another := func() (string, error) {
 		n, err := creds.Create(ctx, spec)
 		if err != nil {
 			return "", err
@@ -209,20 +210,26 @@ func TestTokenCount(t *testing.T) {
 		n.Token.Release()
 		return n.ID, nil
 	}
-	first := must(make1())(t)
-	for range secret.MaxTokens - 3 { // the tenant was made with two
-		must(make1())(t)
-	}
-	_, err := make1()
+	first := must(another())(t)
+	edit(t, f.store, func(tx store.Tx) error {
+		acme, err := tenantID(tx, "acme")
+		for i := range secret.MaxTokens - 3 { // the tenant was made with two
+			hash := [32]byte{1, byte(i), byte(i >> 8)}
+			err = errors.Join(err, tx.EditCredentials().Create(&store.Credential{ID: fmt.Sprintf("tok_%d", i), Tenant: acme,
+				Principal: "p", Hash: hash, Grants: spec.Grants, Created: f.Clock.Now()}))
+		}
+		return err
+	})
+	_, err := another()
 	wantText(t, err, secret.ErrLimit, "tokens: limit: at most 1000 live credentials")
 	check(t, creds.Revoke(ctx, first))
 	f.Clock.Advance(time.Minute)
-	second := must(make1())(t)
+	second := must(another())(t)
 	want(t, creds.Revoke(ctx, first), secret.ErrNotFound) // gone, to make room
-	want(t, errOf(make1()), secret.ErrLimit)
+	want(t, errOf(another()), secret.ErrLimit)
 	check(t, creds.Revoke(ctx, second))
 	f.Clock.Advance(31 * aDay)
-	must(make1())(t)
+	must(another())(t)
 }
 
 // TestTenantNames: what a tenant may be called.

@@ -2,6 +2,7 @@ package vault_test
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"maps"
 	"slices"
@@ -280,6 +281,9 @@ func (m *model) compare(t *rapid.T, known *modelSecret, s *vault.Session, info s
 // TestModel runs random streams of operations on two tenants beside a model
 // that is a page of maps, and compares all that can be seen.
 func TestModel(t *testing.T) {
+	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue {
+		check(t, f.Value.Set("30")) // streams; each operation waits for the disk
+	}
 	f := fastnesstest.Open(t, nil)
 	run := 0
 	rapid.Check(t, func(rt *rapid.T) {

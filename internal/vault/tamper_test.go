@@ -191,7 +191,7 @@ func TestFlippedKeys(t *testing.T) {
 		"KEM seed":   {func(k *store.TenantKey) []byte { return k.KEMSeed }, allOfAcme[4:]},
 		"KEM public": {func(k *store.TenantKey) []byte { return k.KEMPublic }, nil},
 	} {
-		const n = 8
+		const n = 4
 		for i := range n {
 			f := c.with(t, func(tx store.Tx) error {
 				return editKey(tx, "acme", func(k *store.TenantKey) {
