@@ -1,6 +1,7 @@
 package vault_test
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -203,8 +204,11 @@ func TestRefusedCredentials(t *testing.T) {
 	for i := range flood {
 		wg.Go(func() {
 			o := vault.Origin{Address: "192.0.2.9", UserAgent: "flood", CorrelationID: fmt.Sprint(i)}
-			_, err := f.Authenticate(ctx, o, []byte("fst_wrong"))
-			if !sameAs(err, secret.ErrUnauthenticated) {
+			if i%4 == 0 { // a front's refusal of another kind
+				if err := f.Refuse(ctx, o, secret.Invalid("body", "a JSON object")); !errors.Is(err, secret.ErrInvalid) {
+					t.Error(err)
+				}
+			} else if _, err := f.Authenticate(ctx, o, []byte("fst_wrong")); !sameAs(err, secret.ErrUnauthenticated) {
 				t.Error(err)
 			}
 			waited.Store(i, time.Since(start))
@@ -212,10 +216,12 @@ func TestRefusedCredentials(t *testing.T) {
 	}
 	wg.Wait()
 	var alone, counted, shared int64
+	kinds := map[string]int64{}
 	for _, e := range entries(t, f, "", audit.Filter{}) {
-		if e.Action != audit.Login || e.Result != audit.AccessDenied || e.Error != "unauthenticated" || e.TenantID != "" || e.UserID != "" {
+		if e.Action != audit.Login || e.TenantID != "" || e.UserID != "" {
 			t.Errorf("left %+v", e)
 		}
+		kinds[string(e.Result)+" "+e.Error] += max(e.Count, 1)
 		if e.Count == 0 {
 			alone++
 			if e.IPAddress != "192.0.2.9" || e.UserAgent != "flood" {
@@ -228,6 +234,9 @@ func TestRefusedCredentials(t *testing.T) {
 		if e.IPAddress != "" || e.UserAgent != "" {
 			t.Errorf("an entry of many names one: %+v", e)
 		}
+	}
+	if diff := cmp.Diff(map[string]int64{"access_denied unauthenticated": flood * 3 / 4, "failed body: a JSON object": flood / 4}, kinds); diff != "" {
+		t.Error(diff)
 	}
 	if alone+counted != flood || alone < 100 || shared == 0 || shared > 10 {
 		t.Errorf("%d alone, %d in %d counted entries, of %d", alone, counted, shared, flood)

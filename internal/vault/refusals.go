@@ -23,8 +23,8 @@ type refusals struct {
 	vault   *Vault
 	limiter *rate.Limiter
 
-	mu   sync.Mutex // guards open, briefly
-	open *counted   // what collects now; nil if nothing does
+	mu   sync.Mutex          // guards open, briefly
+	open map[string]*counted // what collects now, by the error of its entry
 }
 
 // counted is an entry that stands for many refusals.
@@ -37,6 +37,7 @@ type counted struct {
 func (r *refusals) init(v *Vault) {
 	r.vault = v
 	r.limiter = rate.NewLimiter(refusalRate, refusalBurst)
+	r.open = make(map[string]*counted)
 }
 
 func (r *refusals) record(ctx context.Context, e audit.Entry) error {
@@ -56,14 +57,14 @@ func (r *refusals) record(ctx context.Context, e audit.Entry) error {
 func (r *refusals) join(e audit.Entry) *counted {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.open != nil {
-		r.open.entry.Count++
-		return r.open
+	if c := r.open[e.Error]; c != nil {
+		c.entry.Count++
+		return c
 	}
 	// Where many come from is not where one came from.
 	e.IPAddress, e.UserAgent, e.Count = "", "", 1
 	c := &counted{entry: e, done: make(chan struct{})}
-	r.open = c
+	r.open[e.Error] = c
 	r.vault.start(func() { r.close(c) })
 	return c
 }
@@ -71,7 +72,7 @@ func (r *refusals) join(e audit.Entry) *counted {
 func (r *refusals) close(c *counted) {
 	time.Sleep(refusalWindow)
 	r.mu.Lock()
-	r.open = nil
+	delete(r.open, c.entry.Error)
 	r.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()

@@ -1,8 +1,11 @@
 package vault_test
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -166,6 +169,55 @@ func TestAuthenticate(t *testing.T) {
 		t.Errorf("%d credentials listed", len(page.Items))
 	}
 	want(t, creds.Revoke(ctx, "tok_none"), secret.ErrNotFound)
+}
+
+// TestRevocationIsSeen: once a revocation, a suspension or an erasure was
+// answered, no request that begins later gets through, however many are under
+// way and whatever is kept in memory.
+func TestRevocationIsSeen(t *testing.T) {
+	f := fastnesstest.Open(t, nil)
+	for round, end := range []func(s *vault.Session, id string) error{
+		func(s *vault.Session, id string) error { return s.Credentials().Revoke(ctx, id) },
+		func(*vault.Session, string) error { return errOf(f.Operator().Suspend(ctx, "t1")) },
+		func(*vault.Session, string) error { return f.Operator().Erase(ctx, "t2") },
+	} {
+		s := f.Tenant(t, secret.TenantName(fmt.Sprintf("t%d", round)))
+		versions(t, s, "db", 1)
+		token := must(s.Credentials().Create(ctx, vault.TokenSpec{Principal: "p", Grants: []policy.Grant{{Role: policy.Reader}}}))(t)
+		var ended, stop atomic.Bool
+		var served atomic.Int64
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				for !stop.Load() {
+					after := ended.Load()
+					c, err := f.Authenticate(ctx, vault.Origin{}, token.Token.Bytes())
+					if err == nil {
+						_, err = get(f.Session(c, ""), "db", store.Selector{})
+					}
+					if err == nil && after {
+						t.Errorf("round %d: served after the end", round)
+						return
+					}
+					if err == nil {
+						served.Add(1)
+					}
+					if after {
+						return
+					}
+				}
+			})
+		}
+		for served.Load() < 50 {
+			time.Sleep(time.Millisecond)
+		}
+		check(t, end(s, token.ID))
+		ended.Store(true)
+		time.Sleep(10 * time.Millisecond)
+		stop.Store(true)
+		wg.Wait()
+		token.Token.Release()
+	}
 }
 
 // TestOperators: tokens of operators, the first of which is made once.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"testing"
 
 	"fastness/fastnesstest"
@@ -36,6 +37,7 @@ func TestNoAnswerWithoutEntry(t *testing.T) {
 		}
 	}
 	m.store.die(1, false)
+	wantNothing(t, f, c)
 	for what, err := range map[string]error{
 		"refusal":     errOf(f.Authenticate(ctx, vault.Origin{}, []byte("wrong"))),
 		"front's":     f.Session(c, "").Refused(ctx, audit.Read, "db", secret.ErrInvalid),
@@ -53,6 +55,36 @@ func TestNoAnswerWithoutEntry(t *testing.T) {
 	check(t, f.Ready(ctx))
 	wantValue(t, f.Session(c, ""), "db", store.Selector{}, "1")
 	verify(t, f, export(t, f.Audit(local(f), ""), vault.ExportOptions{}), audit.Options{})
+}
+
+// wantNothing expects that nothing comes beside the error that an answer could
+// not be recorded.
+func wantNothing(t *testing.T, f *fastnesstest.Fixture, c *vault.Caller) {
+	t.Helper()
+	s, a, op := f.Session(c, ""), f.Audit(local(f), ""), f.Operator()
+	for what, call := range map[string]func() (any, error){
+		"get":      func() (any, error) { r, err := s.Get(ctx, "db", store.Selector{}); return r == nil, err },
+		"describe": func() (any, error) { return s.Describe(ctx, "db") },
+		"versions": func() (any, error) { return s.Versions(ctx, "db", 0, "") },
+		"list":     func() (any, error) { return s.List(ctx, vault.ListQuery{}) },
+		"tenant":   func() (any, error) { return s.Tenant(ctx) },
+		"tenants":  func() (any, error) { return op.Tenants(ctx, 0, "") },
+		"tokens":   func() (any, error) { return s.Credentials().List(ctx, 0, "") },
+		"token":    func() (any, error) { n, err := op.InitToken(ctx); return n == nil, err },
+		"entries":  func() (any, error) { return a.List(ctx, vault.AuditQuery{}) },
+		"latest":   func() (any, error) { return a.Latest(ctx) },
+		"keys":     func() (any, error) { return a.Keys(ctx) },
+		"proof":    func() (any, error) { p, err := a.Inclusion(ctx, 0, -1); return p == nil, err },
+		"label":    func() (any, error) { return s.MoveLabel(ctx, "db", vault.Move{Label: "x", To: 1}) },
+		"update":   func() (any, error) { return s.Update(ctx, "db", secret.Patch{Description: ptr("x")}) },
+		"put":      func() (any, error) { return put(t, s, "db", "v", vault.Put{}) },
+	} {
+		got, err := call()
+		want(t, err, secret.ErrUnavailable)
+		if v := reflect.ValueOf(got); got != true && !v.IsZero() {
+			t.Errorf("%s: %+v beside %v", what, got, err)
+		}
+	}
 }
 
 // snapshot tells a tenant's secrets and credentials, without times of a look.
