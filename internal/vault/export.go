@@ -91,26 +91,15 @@ type snapshotTiles struct{ log store.LogReader }
 func (s *snapshotTiles) ReadTiles(ids []audit.TileID) ([][]byte, error) { return s.log.ReadTiles(ids) }
 
 func (a *Audit) writeBundle(ctx context.Context, w io.Writer, e audit.Entry, c *store.Checkpoint) error {
-	h := audit.BundleHeader{
-		Origin: a.vault.origin(), Tenant: a.tenant, Nonce: e.Nonce, Exported: e.Timestamp,
-		Entries: c.Size, Tree: tlog.Tree{N: c.Size, Hash: c.Root},
-	}
-	if a.tenant != "" {
-		seq, err := a.exportEntry(ctx, e, c.Size)
-		if err != nil {
-			return err
-		}
-		h.Entries = seq
+	h, at, err := a.header(ctx, e, c)
+	if err != nil {
+		return err
 	}
 	tiles := &snapshotTiles{}
 	var spool bytes.Buffer // a slow receiver must not hold a snapshot
 	b, err := audit.NewBundleWriter(&spool, h, audit.NewHashReader(c.Size, tiles))
 	if err != nil {
 		return err
-	}
-	at := int64(0)
-	if a.tenant != "" {
-		at = 1
 	}
 	for end := at + h.Entries; at < end; {
 		err := a.vault.store.View(ctx, func(r store.Reader) (err error) {
@@ -134,6 +123,19 @@ func (a *Audit) writeBundle(ctx context.Context, w io.Writer, e audit.Entry, c *
 	}
 	_, err = spool.WriteTo(w)
 	return err
+}
+
+// header makes the bundle's header, and tells the position of its first entry.
+func (a *Audit) header(ctx context.Context, e audit.Entry, c *store.Checkpoint) (h audit.BundleHeader, first int64, err error) {
+	h = audit.BundleHeader{
+		Origin: a.vault.origin(), Tenant: a.tenant, Nonce: e.Nonce, Exported: e.Timestamp,
+		Entries: c.Size, Tree: tlog.Tree{N: c.Size, Hash: c.Root},
+	}
+	if a.tenant != "" {
+		first = 1
+		h.Entries, err = a.exportEntry(ctx, e, c.Size)
+	}
+	return h, first, err
 }
 
 // addEntries writes the entries at the positions from at to end, exclusive.

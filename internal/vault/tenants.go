@@ -120,26 +120,7 @@ func (o *Operator) createTenant(ctx context.Context, name secret.TenantName, alg
 		return nil, v.conclude(ctx, e, err)
 	}
 	err = v.change(ctx, e, func(tx store.Tx, e *audit.Entry) error {
-		switch _, err := tx.Tenants().ByName(name); {
-		case err == nil:
-			return secret.ErrExists
-		case !errors.Is(err, store.ErrAbsent):
-			return err
-		}
-		if err := tx.EditTenants().Create(row); err != nil {
-			if errors.Is(err, store.ErrTaken) {
-				return errRetry // the account number, or the name by a concurrent call
-			}
-			return err
-		}
-		key, err := v.wrap(tx, row.ID, kek)
-		if err != nil {
-			return err
-		}
-		if err := tx.EditTenants().PutKey(row.ID, key); err != nil {
-			return err
-		}
-		if err := errors.Join(tx.EditCredentials().Create(creds[0]), tx.EditCredentials().Create(creds[1])); err != nil {
+		if err := v.storeTenant(tx, row, kek, creds); err != nil {
 			return err
 		}
 		e.TenantID, e.Detail = name, "account "+string(row.Account)
@@ -150,6 +131,27 @@ func (o *Operator) createTenant(ctx context.Context, name secret.TenantName, alg
 		return nil, err
 	}
 	return made, nil
+}
+
+func (v *Vault) storeTenant(tx store.Tx, row *store.Tenant, kek *envelope.KEK, creds [2]*store.Credential) error {
+	switch _, err := tx.Tenants().ByName(row.Name); {
+	case err == nil:
+		return secret.ErrExists
+	case !errors.Is(err, store.ErrAbsent):
+		return err
+	}
+	if err := tx.EditTenants().Create(row); err != nil {
+		if errors.Is(err, store.ErrTaken) {
+			return errRetry // the account number, or the name by a concurrent call
+		}
+		return err
+	}
+	key, err := v.wrap(tx, row.ID, kek)
+	if err != nil {
+		return err
+	}
+	return errors.Join(tx.EditTenants().PutKey(row.ID, key),
+		tx.EditCredentials().Create(creds[0]), tx.EditCredentials().Create(creds[1]))
 }
 
 // administrator makes the credentials of a new tenant's first principal.
