@@ -7,32 +7,6 @@ import (
 	"time"
 )
 
-// When KeepClean collects.
-const (
-	// settled is how long after the last Do the memory is cleaned.
-	settled = time.Second
-	// longest is how long that may be put off by further calls of Do, so that a
-	// steady trickle of requests does not put it off for ever.
-	longest = 5 * time.Second
-)
-
-// used says that Do was called since KeepClean last looked; it changes rarely,
-// so that asking costs nothing. woken tells KeepClean when it becomes true.
-var (
-	used  atomic.Bool
-	woken = make(chan struct{}, 1)
-)
-
-func use() {
-	if used.Load() || used.Swap(true) {
-		return
-	}
-	select {
-	case woken <- struct{}{}:
-	default:
-	}
-}
-
 // KeepClean collects garbage a second after the last call of [Do] anywhere in
 // the process, and every five seconds while calls go on, until ctx ends: what Do
 // left on the heap is erased by the collector, and only by it. Collecting twice
@@ -44,27 +18,62 @@ func KeepClean(ctx context.Context) {
 		<-ctx.Done()
 		return
 	}
-	keepClean(ctx, settled, longest, func() { runtime.GC(); runtime.GC() })
+	process.keep(ctx, func() { runtime.GC(); runtime.GC() })
 }
 
-func keepClean(ctx context.Context, settled, longest time.Duration, collect func()) {
+// process is the cleaner of what Do leaves.
+var process = newCleaner(time.Second, 5*time.Second)
+
+// cleaner decides when to clean.
+type cleaner struct {
+	settled time.Duration // after the last use comes a cleaning
+	longest time.Duration // for so long uses may put it off: else a steady trickle would for ever
+
+	used  atomic.Bool // since keep last looked; it changes rarely, so that asking costs nothing
+	woken chan struct{}
+}
+
+func newCleaner(settled, longest time.Duration) *cleaner {
+	return &cleaner{settled: settled, longest: longest, woken: make(chan struct{}, 1)}
+}
+
+// use says that there is something to clean.
+func (c *cleaner) use() {
+	if c.used.Load() || c.used.Swap(true) {
+		return
+	}
+	select {
+	case c.woken <- struct{}{}:
+	default:
+	}
+}
+
+// keep cleans until ctx ends.
+func (c *cleaner) keep(ctx context.Context, clean func()) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-woken:
+		case <-c.woken:
 		}
-		for begun := time.Now(); ; {
-			used.Store(false)
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(settled):
-			}
-			if !used.Load() || time.Since(begun) >= longest {
-				break
-			}
+		if !c.settle(ctx) {
+			return
 		}
-		collect()
+		clean()
+	}
+}
+
+// settle waits until it is time to clean; it reports false if ctx ends.
+func (c *cleaner) settle(ctx context.Context) bool {
+	for begun := time.Now(); ; {
+		c.used.Store(false)
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(c.settled):
+		}
+		if !c.used.Load() || time.Since(begun) >= c.longest {
+			return true
+		}
 	}
 }

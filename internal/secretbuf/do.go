@@ -17,6 +17,6 @@ const (
 // builds overwrite the stack alone: what HKDF, HMAC and HPKE allocate stays until
 // its memory is used again.
 func Do(f func()) {
-	defer use()
+	defer process.use()
 	do(f)
 }

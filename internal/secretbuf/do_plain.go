@@ -1,4 +1,4 @@
-//go:build !goexperiment.runtimesecret && !leak_erase && !measures_off
+//go:build !goexperiment.runtimesecret && !leak_erase && !leak_ciphers && !measures_off
 
 package secretbuf
 

@@ -1,5 +1,7 @@
 package secretbuf
 
+import "context"
+
 // Arena lets tests choose the kind of memory.
 type Arena struct{ a *arena }
 
@@ -40,3 +42,15 @@ func Memory(b *Buffer) []byte {
 	m := b.state().b
 	return m[:cap(m)]
 }
+
+// Cleaner is what KeepClean works with.
+type Cleaner = cleaner
+
+// NewCleaner makes one of its own.
+var NewCleaner = newCleaner
+
+// Use is what Do tells it.
+func (c *cleaner) Use() { c.use() }
+
+// Keep is KeepClean with another collector.
+func (c *cleaner) Keep(ctx context.Context, clean func()) { c.keep(ctx, clean) }

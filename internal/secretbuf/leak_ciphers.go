@@ -2,5 +2,6 @@
 
 package secretbuf
 
-// wipeCiphers is a measure that this build, made for tests alone, leaves out.
+// wipeCiphers is a measure that this build, made for tests alone, leaves out, and
+// Do with it, which erases most ciphers too.
 const wipeCiphers = false

@@ -1,4 +1,4 @@
-//go:build leak_erase || measures_off
+//go:build leak_erase || leak_ciphers || measures_off
 
 package secretbuf
 
