@@ -92,7 +92,7 @@ func checkContent(h http.Header) error {
 
 // drain reads off what is left of a body that was refused.
 func (c *call) drain() {
-	if c.bodyRead || c.r.Body == nil || c.r.Body == http.NoBody {
+	if c.bodyRead || c.r.Body == nil || c.r.Body == http.NoBody || !drainBodies {
 		return
 	}
 	c.bodyRead = true
