@@ -89,7 +89,7 @@ func (c *conn) Read(p []byte) (n int, err error) {
 
 // receive waits for bytes and returns what of them net/http may have.
 func (c *conn) receive(p []byte) (n int, err error) {
-	if c.secure == nil {
+	if c.secure == nil || !eraseReads {
 		n, err = c.Conn.Read(p)
 	} else {
 		secretbuf.Do(func() { n, err = c.Conn.Read(p) })

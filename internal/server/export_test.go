@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"log/slog"
@@ -30,3 +31,20 @@ func (k KeyPair) Forget() { k.pair.checked = time.Time{} }
 
 // Get is what a handshake calls.
 func (k KeyPair) Get() (*tls.Certificate, error) { return k.pair.get(nil) }
+
+// Framing tells where headers and bodies end.
+type Framing struct{ framing }
+
+// Take is told what comes next.
+func (f *Framing) Take(b []byte) int { return f.take(b) }
+
+// Body is told of a body.
+func (f *Framing) Body(n int) { f.body = int64(n) }
+
+// AtStart reports whether a header would begin with the next byte.
+func (f *Framing) AtStart() bool { return f.framing == framing{} }
+
+// ReaderOf is what the buffer of net/http's reader holds while a handler runs.
+func ReaderOf(r *http.Request) []byte {
+	return bytes.Clone(r.Context().Value(connKey{}).(*conn).reader)
+}

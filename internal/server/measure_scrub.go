@@ -1,4 +1,4 @@
-//go:build !leak_scrub && !measures_off
+//go:build !leak_scrub && !leak_reads && !measures_off
 
 package server
 
