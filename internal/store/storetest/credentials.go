@@ -25,6 +25,13 @@ func newToken(t *store.Tenant, id string) *store.Credential {
 	return c
 }
 
+// newAccessKey returns an access key of a tenant.
+func newAccessKey(t *store.Tenant, id string) *store.Credential {
+	c := newToken(t, id)
+	c.Kind, c.Hash, c.Sealed, c.Key = store.AccessKey, [32]byte{}, []byte("sealed"), 1
+	return c
+}
+
 var credentialCases = []testcase{
 	{"RoundTrip", func(t *testing.T, d *db) {
 		a := d.addTenant("acme")
@@ -64,8 +71,7 @@ var credentialCases = []testcase{
 		d.refused(store.ErrAbsent, func(tx store.Tx) error { return tx.EditCredentials().Create(newToken(newTenant("none"), "tok_3")) })
 		// Access keys have no hash, and any number of them does not clash.
 		for i := range 2 {
-			k := newToken(a, fmt.Sprint("FSKA", i))
-			k.Kind, k.Hash = store.AccessKey, [32]byte{}
+			k := newAccessKey(a, fmt.Sprint("FSKA", i))
 			d.update(func(tx store.Tx) error { return tx.EditCredentials().Create(k) })
 		}
 	}},
@@ -75,7 +81,12 @@ var credentialCases = []testcase{
 		d.update(func(tx store.Tx) error {
 			return errors.Join(tx.EditCredentials().Create(c), tx.EditCredentials().Create(other))
 		})
-		c.Revoked, c.LastUsed, c.Expires = epoch, 20001, time.Time{}
+		for _, sealed := range []string{"one", "two", "a longer one", ""} {
+			c.Sealed = []byte(sealed)
+			d.update(func(tx store.Tx) error { return tx.EditCredentials().Update(c) })
+			same(t, d.dump(a).Credentials, []*store.Credential{c})
+		}
+		c.Revoked, c.LastUsed, c.Expires, c.Sealed = epoch, 20001, time.Time{}, nil
 		d.update(func(tx store.Tx) error { return tx.EditCredentials().Update(c) })
 		d.view(func(r store.Reader) error {
 			got, owner, err := r.Credentials().ByHash(c.Hash)
@@ -91,6 +102,7 @@ var credentialCases = []testcase{
 	{"Delete", func(t *testing.T, d *db) {
 		a := d.addTenant("acme")
 		c := newToken(a, "tok_1")
+		c.Sealed = []byte("sealed")
 		drop := func(tx store.Tx) error { return tx.EditCredentials().Delete(c.ID) }
 		d.refused(store.ErrAbsent, drop)
 		d.update(func(tx store.Tx) error { return tx.EditCredentials().Create(c) })

@@ -205,9 +205,10 @@ func testErase(t *testing.T, d *db) {
 		s, _ := d.addSecret(owner, "db/password")
 		d.update(func(tx store.Tx) error {
 			return errors.Join(
-				tx.EditTenants().PutKey(owner.ID, &store.TenantKey{Number: 1, KEK: []byte("kek"), Created: epoch}),
+				tx.EditTenants().PutKey(owner.ID, &store.TenantKey{Number: 1, KEK: []byte("kek"), KEMPublic: []byte("p"), KEMSeed: []byte("seed"), Created: epoch}),
 				tx.EditSecrets(owner.ID).Touch(store.VersionRef{Secret: s.ID, Number: 1}, "alice", 9),
-				tx.EditCredentials().Create(newToken(owner, "tok_"+string(owner.Name))))
+				tx.EditCredentials().Create(newToken(owner, "tok_"+string(owner.Name))),
+				tx.EditCredentials().Create(newAccessKey(owner, "FSKA"+string(owner.Name))))
 		})
 	}
 	fill(a)

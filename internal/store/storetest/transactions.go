@@ -142,6 +142,30 @@ var transactionCases = []testcase{
 			t.Errorf("stats are %+v, %v", stats, err)
 		}
 	}},
+	// Those who keep rows of callers must learn of a change before its caller does.
+	{"IdentityEpoch", func(t *testing.T, d *db) {
+		s, ok := d.Store.(store.IdentityEpoch)
+		if !ok {
+			return // nobody keeps rows then
+		}
+		a := d.addTenant("acme")
+		for name, f := range map[string]func(store.Tx) error{
+			"tenants":     func(tx store.Tx) error { return tx.EditTenants().Update(a) },
+			"credentials": func(tx store.Tx) error { return tx.EditCredentials().Create(newToken(a, "tok_1")) },
+		} {
+			before := s.IdentityEpoch()
+			d.update(f)
+			if s.IdentityEpoch() == before {
+				t.Errorf("a change of %s went unseen", name)
+			}
+		}
+		before := s.IdentityEpoch()
+		d.addSecret(a, "x")
+		d.record("acme", "r")
+		if s.IdentityEpoch() != before {
+			t.Error("the number changes for writes of other kinds, so nothing can be kept")
+		}
+	}},
 	{"Scrub", func(t *testing.T, d *db) {
 		a := d.addTenant("acme")
 		s, _ := d.addSecret(a, "x")

@@ -209,6 +209,12 @@ func testNotUnderKey(t *testing.T, d *db) {
 func testTouch(t *testing.T, d *db) {
 	a := d.addTenant("acme")
 	s, _ := d.addSecret(a, "db/password")
+	for _, name := range []string{"aaa", "zzz"} { // whose readers are not this one's
+		other, _ := d.addSecret(a, name)
+		d.update(func(tx store.Tx) error {
+			return tx.EditSecrets(a.ID).Touch(store.VersionRef{Secret: other.ID, Number: 1}, "alice", 77)
+		})
+	}
 	d.update(func(tx store.Tx) error { return tx.EditSecrets(a.ID).AddVersion(s.ID, newVersion(2)) })
 	touch := func(n secret.Version, who string, day int32) func(store.Tx) error {
 		return func(tx store.Tx) error {
