@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -30,12 +29,16 @@ type checkpointer struct {
 
 	since atomic.Int64 // pages since the last checkpoint
 
-	mu   sync.Mutex // held during a checkpoint
-	conn *conn
+	turn     chan struct{} // holds a token while nobody makes a checkpoint
+	asked    atomic.Uint64 // scrubs begun
+	scrubbed uint64        // the last one that ended well; for whoever has the turn
+	conn     *conn         // likewise
 }
 
 func newCheckpointer(path string, c Config) *checkpointer {
-	return &checkpointer{path: path, log: c.Logger, pages: c.CheckpointPages, wake: make(chan struct{}, 1)}
+	return &checkpointer{
+		path: path, log: c.Logger, pages: c.CheckpointPages, wake: make(chan struct{}, 1), turn: make(chan struct{}, 1),
+	}
 }
 
 func (c *checkpointer) start(w *writer) error {
@@ -45,6 +48,7 @@ func (c *checkpointer) start(w *writer) error {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	c.conn, c.writer, c.cancel, c.done = conn, w, cancel, make(chan struct{})
+	c.turn <- struct{}{}
 	go c.loop(ctx)
 	return nil
 }
@@ -89,19 +93,35 @@ func (c *checkpointer) loop(ctx context.Context) {
 	}
 }
 
+// take waits for the turn; give passes it on.
+func (c *checkpointer) take(ctx context.Context) error {
+	select {
+	case <-c.turn:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (c *checkpointer) give() { c.turn <- struct{}{} }
+
 // bringHome empties the log as far as readers allow. It does not wait for
 // them: the next round comes soon.
 func (c *checkpointer) bringHome(ctx context.Context) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if _, err := c.conn.checkpoint(sqlite3.SQLITE_CHECKPOINT_PASSIVE); err != nil {
+	if err := c.take(ctx); err != nil {
 		return err
 	}
-	_, err := c.whilePaused(ctx, sqlite3.SQLITE_CHECKPOINT_RESTART)
+	defer c.give()
+	_, err := c.checkpoint(ctx, sqlite3.SQLITE_CHECKPOINT_RESTART)
 	return err
 }
 
-func (c *checkpointer) whilePaused(ctx context.Context, mode int32) (busy bool, err error) {
+// checkpoint copies most of the log while the writer goes on, and the rest, as
+// the mode demands, while it stands still.
+func (c *checkpointer) checkpoint(ctx context.Context, mode int32) (busy bool, err error) {
+	if _, err := c.conn.checkpoint(sqlite3.SQLITE_CHECKPOINT_PASSIVE); err != nil {
+		return false, err
+	}
 	release, err := c.writer.hold(ctx)
 	if err != nil {
 		return false, err
@@ -111,15 +131,28 @@ func (c *checkpointer) whilePaused(ctx context.Context, mode int32) (busy bool, 
 }
 
 // scrub empties the log and cuts it to nothing. Readers of older snapshots
-// keep parts of it, so it tries until they are gone.
+// keep parts of it, so it tries until they are gone; with pauses, since the
+// writer waits 50 ms in each attempt. Calls that wait for their turn while
+// another begins after them are served by that one.
 func (c *checkpointer) scrub(ctx context.Context) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	const shortest, longest = time.Millisecond, 50 * time.Millisecond
+	before := c.asked.Load()
+	if err := c.take(ctx); err != nil {
+		return err
+	}
+	defer c.give()
+	if c.scrubbed > before {
+		return nil
+	}
+	this := c.asked.Add(1)
+	const shortest, longest = time.Millisecond, 500 * time.Millisecond
 	for wait := shortest; ; wait = min(2*wait, longest) {
-		busy, err := c.whilePaused(ctx, sqlite3.SQLITE_CHECKPOINT_TRUNCATE)
-		if err != nil || !busy {
+		busy, err := c.checkpoint(ctx, sqlite3.SQLITE_CHECKPOINT_TRUNCATE)
+		if err != nil {
 			return err
+		}
+		if !busy {
+			c.scrubbed = this
+			return nil
 		}
 		select {
 		case <-ctx.Done():

@@ -139,7 +139,7 @@ func (s *Store) open(c Config) error {
 	if err != nil {
 		return err
 	}
-	if err := migrate(w); err != nil {
+	if err := prepare(w, c.Dir); err != nil {
 		w.close()
 		return err
 	}
@@ -151,6 +151,28 @@ func (s *Store) open(c Config) error {
 		return err
 	}
 	return s.checkpointer.start(s.writer)
+}
+
+// prepare makes sure of what all else relies on.
+func prepare(w *conn, dir string) error {
+	// SQLite keeps quiet where the file system cannot have it.
+	wal, err := w.integer("SELECT journal_mode = 'wal' FROM pragma_journal_mode")
+	if err != nil {
+		return fmt.Errorf("reading journal mode: %w", err)
+	}
+	if wal != 1 {
+		return errors.New("this file system cannot hold a write-ahead log")
+	}
+	if err := migrate(w); err != nil {
+		return err
+	}
+	// The names of files that were just made are durable before their content counts.
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
 }
 
 // createFile makes the database file readable by its owner alone; SQLite gives
