@@ -10,8 +10,10 @@
 //
 // What is acknowledged is on disk (synchronous=FULL). After a fault of disk or
 // file no operation of that group is acknowledged, and the store goes on once
-// it can. Deleted rows are overwritten (secure_delete), and Scrub empties the
-// log that may still hold them.
+// it can. Keys, envelopes and ciphertexts lie in rows that never move and are
+// overwritten in place when they are deleted (cells.go); Scrub empties the log
+// that may still hold them. Of other deleted text, such as names, secure_delete
+// overwrites most but not all.
 //
 // Start with Open, then writer.go, then queries.sql and migrations.
 package sqlite

@@ -111,6 +111,14 @@ func testFind(t *testing.T, d *db) {
 	a := d.addTenant("acme")
 	s, v1 := d.addSecret(a, "db/password")
 	v2, v3 := newVersion(2), newVersion(3)
+	for i := range 9 { // other secrets know versions by the same ids
+		other, _ := d.addSecret(a, fmt.Sprint("other", i))
+		d.update(func(tx store.Tx) error {
+			clash := newVersion(5)
+			clash.ID = v2.ID
+			return tx.EditSecrets(a.ID).AddVersion(other.ID, clash)
+		})
+	}
 	s.Labels = map[secret.Label]secret.Version{secret.Current: 3, secret.Previous: 2, "blue": 1, "gone": 9}
 	d.update(func(tx store.Tx) error {
 		w := tx.EditSecrets(a.ID)
