@@ -144,6 +144,7 @@ func (s *subject) drive(t *testing.T, build string, load scale) (*scanner, []*me
 	s.byClient(t, suite, load.others)
 	s.byCommand(t, build, suite, load.others)
 	suite.hostile(load.hostile)
+	suite.last(load.hostile)
 	time.Sleep(load.idle)
 	scan := newScanner(append(suite.all(), storeKeys(t, s.dir, s.master)...))
 	return scan, frozen.search(t, scan)
@@ -218,7 +219,7 @@ func expectNothing(t *testing.T, s *scanner, idle, busy []*memoryResult, inFligh
 	for _, r := range busy {
 		for kind, found := range r.kinds {
 			if n := found.whole + found.parts; n > inFlight && kind != kindSchedule {
-				t.Errorf("%s: %d pieces of kind %s, with %d requests in flight", r.where, n, kind, inFlight)
+				t.Errorf("%s: %d pieces of kind %s, with %d requests in flight:\n%s", r.where, n, kind, inFlight, s.examples(r))
 			}
 		}
 	}

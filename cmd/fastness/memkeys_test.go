@@ -8,58 +8,63 @@ import (
 	"crypto/sha256"
 	"crypto/sha3"
 	"crypto/sha512"
-	"database/sql"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"testing"
 
-	_ "modernc.org/sqlite"
+	"fastness/internal/secret"
+	"fastness/internal/store"
+	"fastness/internal/store/sqlite"
 )
 
 // This file finds out every key that a server works with: from a copy of its
 // store and the master key, by what docs/security.md says of the formats, and
-// with none of the product's code.
+// with none of the code that seals.
 
 // keyring is a store, opened by hand.
 type keyring struct {
-	db    *sql.DB
-	prk   []byte            // of the root key
-	keks  map[kekID][]byte  // by the tenant's row and key number
-	seeds map[kekID][]byte  // of KEMs
-	ids   map[int64][]byte  // tenants' ids by row
-	found map[string][]byte // every key, by kind and name
+	r     store.Reader
+	prk   []byte // of the root key
+	keks  map[kekID][]byte
+	seeds map[kekID][]byte // of KEMs
+	found []plant
 }
 
-type kekID struct{ tenant, number int64 }
+type kekID struct {
+	tenant secret.TenantID
+	number uint32
+}
+
+func (id kekID) String() string { return fmt.Sprintf("%x key %d", id.tenant[:4], id.number) }
 
 // storeKeys returns every key of a store: those in it, those derived from
 // them, and what algorithms expand them to. The store may be in use.
 func storeKeys(t testing.TB, dir, master string) []plant {
 	t.Helper()
-	k, err := openKeyring(copyStore(t, dir), master)
+	db, err := sqlite.Open(t.Context(), sqlite.Config{Dir: copyStore(t, dir)})
 	if err != nil {
 		t.Fatalf("finding out the store's keys: %v", err)
 	}
-	defer k.db.Close()
-	for _, read := range []func() error{k.readKEKs, k.readVersions, k.readAccessKeys, k.readLogSeeds} {
-		if err := read(); err != nil {
-			t.Fatalf("finding out the store's keys: %v", err)
+	defer db.Close()
+	var k *keyring
+	err = db.View(t.Context(), func(r store.Reader) (err error) {
+		k = &keyring{r: r, keks: map[kekID][]byte{}, seeds: map[kekID][]byte{}}
+		for _, read := range []func() error{func() error { return k.readRoot(master) }, k.readKEKs, k.readTenants, k.readLogSeeds} {
+			if err := read(); err != nil {
+				return err
+			}
 		}
+		return nil
+	})
+	if err != nil {
+		t.Fatalf("finding out the store's keys: %v", err)
 	}
-	var plants []plant
-	for name, key := range k.found {
-		var p plant
-		if err := json.Unmarshal([]byte(name), &[]any{&p.kind, &p.name}); err != nil {
-			t.Fatal(err)
-		}
-		p.bytes = key
-		plants = append(plants, p)
-	}
-	return plants
+	return k.found
 }
 
 // copyStore copies the files of a store in use. A log of writes that grows
@@ -83,27 +88,22 @@ func copyStore(t testing.TB, dir string) string {
 			t.Fatal(err)
 		}
 	}
-	return filepath.Join(to, "fastness.db")
+	return to
 }
 
-func openKeyring(file, master string) (*keyring, error) {
-	db, err := sql.Open("sqlite", file)
+func (k *keyring) readRoot(master string) error {
+	deployment, err := k.r.Meta("deployment")
 	if err != nil {
-		return nil, err
-	}
-	k := &keyring{db: db, keks: map[kekID][]byte{}, seeds: map[kekID][]byte{}, ids: map[int64][]byte{}, found: map[string][]byte{}}
-	var deployment []byte
-	if err := db.QueryRow(`SELECT value FROM meta WHERE key = 'deployment'`).Scan(&deployment); err != nil {
-		return nil, err
+		return err
 	}
 	if k.prk, err = hkdf.Extract(sha256.New, []byte(master), deployment); err != nil {
-		return nil, err
+		return err
 	}
 	k.add("root key", "extracted", k.prk)
 	for _, subkey := range []string{subkeyKEK, subkeyKEM, subkeyLog, "fastness root page token mac"} {
 		k.add("root key", subkey, derived(k.prk, subkey, ""))
 	}
-	return k, nil
+	return nil
 }
 
 const (
@@ -113,61 +113,34 @@ const (
 )
 
 func (k *keyring) add(kind, name string, key []byte) {
-	id, err := json.Marshal([]string{kind, name})
-	if err != nil {
-		panic(err)
-	}
-	k.found[string(id)] = slices.Clone(key)
+	k.found = append(k.found, plant{kind: kind, name: name, bytes: slices.Clone(key)})
 }
 
-// each runs f over the rows of a query.
-func (k *keyring) each(query string, f func(scan func(...any) error) error) error {
-	rows, err := k.db.Query(query)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := f(rows.Scan); err != nil {
-			return fmt.Errorf("%s: %w", query, err)
-		}
-	}
-	return rows.Err()
-}
+// all is more than any list of these tests has.
+const all = 1 << 20
 
 func (k *keyring) readKEKs() error {
-	err := k.each(`SELECT n, id FROM tenants`, func(scan func(...any) error) error {
-		var n int64
-		var id []byte
-		err := scan(&n, &id)
-		k.ids[n] = id
-		return err
-	})
+	keys, err := k.r.Tenants().AllKeys(secret.TenantID{}, 0, all)
 	if err != nil {
 		return err
 	}
-	return k.each(`SELECT tenant, number, kek, kem_seed FROM tenant_keys`, func(scan func(...any) error) error {
-		var id kekID
-		var kek, seed []byte
-		if err := scan(&id.tenant, &id.number, &kek, &seed); err != nil {
+	for _, key := range keys {
+		id := kekID{key.Tenant, key.Number}
+		place := associated("fastness tenant key", 3, id.tenant[:], nil, "", 1, id.number)
+		if k.keks[id], err = opened(derived(k.prk, subkeyKEK, ""), key.KEK[10:], place); err != nil {
 			return err
 		}
-		place := associated("fastness tenant key", 3, k.ids[id.tenant], nil, "", 1, id.number)
-		var err error
-		if k.keks[id], err = opened(derived(k.prk, subkeyKEK, ""), kek[10:], place); err != nil {
+		k.add("KEK", id.String(), k.keks[id])
+		if key.KEMSeed == nil {
+			continue
+		}
+		place = associated("fastness tenant kem seed", 4, id.tenant[:], nil, "", 1, id.number)
+		if k.seeds[id], err = opened(derived(k.prk, subkeyKEM, ""), key.KEMSeed[10:], place); err != nil {
 			return err
 		}
-		k.add("KEK", fmt.Sprint(id), k.keks[id])
-		if seed == nil {
-			return nil
-		}
-		place = associated("fastness tenant kem seed", 4, k.ids[id.tenant], nil, "", 1, id.number)
-		if k.seeds[id], err = opened(derived(k.prk, subkeyKEM, ""), seed[10:], place); err != nil {
-			return err
-		}
-		k.addKEM(fmt.Sprint(id), k.seeds[id])
-		return nil
-	})
+		k.addKEM(id.String(), k.seeds[id])
+	}
+	return nil
 }
 
 // addKEM adds the private key of X-Wing in its seed's form and as what it
@@ -183,34 +156,55 @@ func (k *keyring) addKEM(name string, seed []byte) {
 	k.add("hybrid private key", name+" ML-KEM sigma", g[32:])
 }
 
-func (k *keyring) readVersions() error {
-	return k.each(`SELECT v.tenant, v.secret, v.number, v.id, v.algorithm, v.key, v.envelope FROM versions v`, func(scan func(...any) error) error {
-		var kek kekID
-		var number int64
-		var algorithm byte
-		var secret, envelope []byte
-		var version any
-		if err := scan(&kek.tenant, &secret, &number, &version, &algorithm, &kek.number, &envelope); err != nil {
+func (k *keyring) readTenants() error {
+	tenants, err := k.r.Tenants().List("", all)
+	if err != nil {
+		return err
+	}
+	for _, t := range tenants {
+		if err := errors.Join(k.readVersions(t.ID), k.readAccessKeys(t.ID)); err != nil {
 			return err
 		}
-		item, err := versionText(version)
+	}
+	return nil
+}
+
+func (k *keyring) readVersions(tenant secret.TenantID) error {
+	reader := k.r.Secrets(tenant)
+	secrets, err := reader.List(store.Query{Limit: all})
+	if err != nil {
+		return err
+	}
+	for _, s := range secrets {
+		versions, err := reader.Versions(s.ID, 0, all)
 		if err != nil {
 			return err
 		}
-		name := fmt.Sprintf("%x version %d", secret, number)
-		place := associated("fastness data key", 2, k.ids[kek.tenant], secret, item, algorithm, kek.number)
-		wrap := derived(k.keks[kek], "fastness data key wrap", item)
-		k.add("DEK", name+" wrap key", wrap)
-		dek, err := opened(wrap, envelope[6:], place)
-		if err == nil && algorithm == 2 {
-			dek, err = k.decapsulated(kek, dek, place)
+		for _, v := range versions {
+			if err := k.readVersion(tenant, s, v); err != nil {
+				return fmt.Errorf("%s version %s: %w", s.Name, v.Number, err)
+			}
 		}
-		if err != nil {
-			return err
-		}
-		k.add("DEK", name, dek)
-		return nil
-	})
+	}
+	return nil
+}
+
+func (k *keyring) readVersion(tenant secret.TenantID, s *store.Secret, v *store.Version) error {
+	kek := kekID{tenant, v.Key}
+	algorithm := v.Envelope[1]
+	place := associated("fastness data key", 2, tenant[:], s.ID[:], string(v.ID), algorithm, kek.number)
+	wrap := derived(k.keks[kek], "fastness data key wrap", string(v.ID))
+	name := fmt.Sprintf("%s version %s", s.Name, v.Number)
+	k.add("DEK", name+" wrap key", wrap)
+	dek, err := opened(wrap, v.Envelope[6:], place)
+	if err == nil && algorithm == 2 {
+		dek, err = k.decapsulated(kek, dek, place)
+	}
+	if err != nil {
+		return err
+	}
+	k.add("DEK", name, dek)
+	return nil
 }
 
 func (k *keyring) decapsulated(kek kekID, sealed, info []byte) ([]byte, error) {
@@ -221,43 +215,32 @@ func (k *keyring) decapsulated(kek kekID, sealed, info []byte) ([]byte, error) {
 	return hpke.Open(private, hpke.HKDFSHA256(), hpke.AES256GCM(), info, sealed)
 }
 
-// versionText is a version's id as the world knows it.
-func versionText(id any) (string, error) {
-	switch id := id.(type) {
-	case string:
-		return id, nil
-	case []byte:
-		if len(id) == 16 {
-			return fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:]), nil
-		}
+func (k *keyring) readAccessKeys(tenant secret.TenantID) error {
+	credentials, err := k.r.Credentials().List(tenant, "", all)
+	if err != nil {
+		return err
 	}
-	return "", fmt.Errorf("version id %v", id)
-}
-
-func (k *keyring) readAccessKeys() error {
-	return k.each(`SELECT tenant, id, key, sealed FROM credentials WHERE sealed IS NOT NULL`, func(scan func(...any) error) error {
-		var kek kekID
-		var id string
-		var sealed []byte
-		if err := scan(&kek.tenant, &id, &kek.number, &sealed); err != nil {
-			return err
+	for _, c := range credentials {
+		if c.Sealed == nil {
+			continue
 		}
-		wrap := derived(k.keks[kek], "fastness access key wrap", id)
-		secret, err := opened(wrap, sealed[6:], associated("fastness access key secret", 6, k.ids[kek.tenant], nil, id, 1, kek.number))
+		kek := kekID{tenant, c.Key}
+		wrap := derived(k.keks[kek], "fastness access key wrap", c.ID)
+		plain, err := opened(wrap, c.Sealed[6:], associated("fastness access key secret", 6, tenant[:], nil, c.ID, 1, kek.number))
 		if err != nil {
 			return err
 		}
-		k.add("KEK", id+" wrap key", wrap)
-		k.add("access-key secret", id, secret)
-		return nil
-	})
+		k.add("KEK", c.ID+" wrap key", wrap)
+		k.add("access-key secret", c.ID, plain)
+	}
+	return nil
 }
 
 // readLogSeeds adds the signing seeds and what they expand to before each
 // signature.
 func (k *keyring) readLogSeeds() error {
-	var row []byte
-	if err := k.db.QueryRow(`SELECT value FROM meta WHERE key = 'log.keys'`).Scan(&row); err != nil {
+	row, err := k.r.Meta("log.keys")
+	if err != nil {
 		return err
 	}
 	var stored struct {
@@ -302,14 +285,14 @@ func prefixed(s string) string {
 }
 
 // associated is the associated data of a seal.
-func associated(purpose string, format byte, tenant, secret []byte, item string, algorithm byte, number int64) []byte {
+func associated(purpose string, format byte, tenant, secret []byte, item string, algorithm byte, number uint32) []byte {
 	b := append([]byte(prefixed(purpose)), format)
 	for _, id := range [][]byte{tenant, secret} {
 		b = append(b, id...)
 		b = append(b, make([]byte, 16-len(id))...)
 	}
 	b = append(append(b, prefixed(item)...), algorithm)
-	return binary.BigEndian.AppendUint32(b, uint32(number))
+	return binary.BigEndian.AppendUint32(b, number)
 }
 
 // opened opens nonce ‖ ciphertext ‖ tag.

@@ -122,10 +122,15 @@ func (s *suite) dial(number int) (*wire, error) {
 		c = tls.Client(raw, s.tls)
 	}
 	c.SetDeadline(time.Now().Add(2 * patience))
-	s.mu.Lock()
-	s.open = append(s.open, c)
-	s.mu.Unlock()
+	s.keep(c)
 	return &wire{c, raw, bufio.NewReader(c), s.tokens[number%len(s.tokens)]}, nil
+}
+
+// keep leaves a connection open until the suite ends.
+func (s *suite) keep(c net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open = append(s.open, c)
 }
 
 // message writes a request by hand. Headers are whole lines.
