@@ -21,6 +21,8 @@ import (
 //     came along with it. So when a handler begins, the reader's buffer holds
 //     nothing but the header, and when a body is read, nothing but its end: the
 //     buffer can be scrubbed at both times without harm to what follows.
+//   - Read keeps the values of Authorization headers from net/http, which would make
+//     strings of them before it knows whether there will be a handler.
 //   - ReadFrom takes the body of an answer from exchange.Write, past the writers
 //     of net/http, and sends it with its header in one piece from wiped memory.
 //
@@ -139,8 +141,10 @@ func (c *conn) follow(p []byte, n int, err error) {
 	}
 }
 
-// scrub clears net/http's buffer. See conn for when that does no harm.
+// scrub clears net/http's buffer, and credentials that no handler will see. See
+// conn for when that does no harm.
 func (c *conn) scrub() {
+	c.framing.taken.wipe()
 	if scrubReader && c.filled > 0 {
 		secretbuf.Wipe(c.reader[:c.filled])
 		c.filled = 0

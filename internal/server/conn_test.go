@@ -243,13 +243,16 @@ func TestBodyCutShort(t *testing.T) {
 // TestCredentialsAreWiped keeps the strings that a handler finds in the header.
 func TestCredentialsAreWiped(t *testing.T) {
 	names := []string{"Authorization", "Proxy-Authorization", "Cookie", "X-Vault-Token", "X-Amz-Security-Token", "X-Api-Key"}
-	kept := make(chan http.Header, 1)
-	c, in := dial(t, startFront(t, false, func(w http.ResponseWriter, r *http.Request) { kept <- r.Header.Clone() }))
+	kept, query := make(chan http.Header, 2), make(chan string, 2)
+	c, in := dial(t, startFront(t, false, func(w http.ResponseWriter, r *http.Request) {
+		kept <- r.Header.Clone()
+		query <- r.URL.RawQuery
+	}))
 	headers := []string{"Content-Length: 0", "User-Agent: a", "X-Other: stays as it is", "X-Api-Key: 1"}
 	for _, name := range names {
 		headers = append(headers, name+": a secret")
 	}
-	io.WriteString(c, post("", headers...)+post(""))
+	io.WriteString(c, strings.Replace(post("", headers...), "/ ", "/?token=fst_1 ", 1)+post(""))
 	h := <-kept
 	receive(t, in, "POST")
 	<-kept // of the next request: so the first one has ended
@@ -258,6 +261,9 @@ func TestCredentialsAreWiped(t *testing.T) {
 		if v := values[len(values)-1]; v != strings.Repeat("\x00", len(v)) {
 			t.Errorf("%s is %q", name, v)
 		}
+	}
+	if q := <-query; q != strings.Repeat("\x00", len("token=fst_1")) {
+		t.Errorf("the query is %q", q)
 	}
 	if h.Get("X-Other") != "stays as it is" || h.Get("User-Agent") != "a" || h.Get("X-Api-Key") != "1" {
 		t.Errorf("other headers: %q", h)

@@ -41,7 +41,7 @@ func guard(h http.HandlerFunc) http.HandlerFunc {
 		}
 		x := c.begin(w, r)
 		returned := false
-		defer func() { x.end(r.Header, returned) }()
+		defer func() { x.end(r, returned) }()
 		h(x, x.request)
 		returned = true
 	}
@@ -49,6 +49,9 @@ func guard(h http.HandlerFunc) http.HandlerFunc {
 
 // begin takes over a request whose header net/http has read.
 func (c *conn) begin(w http.ResponseWriter, r *http.Request) *exchange {
+	if values := c.framing.taken.values(); len(values) == len(r.Header["Authorization"]) && len(values) > 0 {
+		r.Header["Authorization"] = values // instead of letters of no meaning
+	}
 	c.scrub()
 	x := &c.exchange
 	*x = exchange{ResponseWriter: w, conn: c, request: r}
@@ -72,7 +75,7 @@ func (c *conn) begin(w http.ResponseWriter, r *http.Request) *exchange {
 }
 
 // end is called when the handler has returned, or panicked.
-func (x *exchange) end(h http.Header, returned bool) {
+func (x *exchange) end(r *http.Request, returned bool) {
 	if returned {
 		x.settle()
 	} else {
@@ -81,7 +84,7 @@ func (x *exchange) end(h http.Header, returned bool) {
 	if x.conn.framing.body == unbounded {
 		x.conn.abandon(false)
 	}
-	wipeCredentials(h)
+	wipeCredentials(r)
 	*x = exchange{}
 }
 
@@ -186,17 +189,24 @@ func (b *body) drain() {
 	}
 }
 
-// wipeCredentials overwrites headers that are credentials by their name, and
-// that no front has taken: net/http made strings of them.
-func wipeCredentials(h http.Header) {
-	for name, values := range h {
+// tokenPrefix begins every token; see package identity.
+const tokenPrefix = "fst_"
+
+// wipeCredentials overwrites headers that are credentials by their name, and that
+// no front has taken, and a query that holds a token, with which no request is
+// served. net/http made strings of them.
+func wipeCredentials(r *http.Request) {
+	for name, values := range r.Header {
 		if !namesCredential(name) {
 			continue
 		}
-		delete(h, name)
+		delete(r.Header, name)
 		for _, v := range values {
 			secretbuf.WipeString(v)
 		}
+	}
+	if q := r.URL.RawQuery; strings.Contains(q, tokenPrefix) {
+		secretbuf.WipeString(q)
 	}
 }
 

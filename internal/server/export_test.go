@@ -38,11 +38,14 @@ type Framing struct{ framing }
 // Take is told what comes next.
 func (f *Framing) Take(b []byte) int { return f.take(b) }
 
+// Credentials are those taken so far.
+func (f *Framing) Credentials() []string { return f.taken.values() }
+
 // Body is told of a body.
 func (f *Framing) Body(n int) { f.body = int64(n) }
 
 // AtStart reports whether a header would begin with the next byte.
-func (f *Framing) AtStart() bool { return f.framing == framing{} }
+func (f *Framing) AtStart() bool { return f.body == 0 && f.line == 0 }
 
 // ReaderOf is what the buffer of net/http's reader holds while a handler runs.
 func ReaderOf(r *http.Request) []byte {

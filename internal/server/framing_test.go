@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -44,6 +45,36 @@ func FuzzHeaderEnd(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestCredentialsAreTaken cuts headers anywhere.
+func TestCredentialsAreTaken(t *testing.T) {
+	for header, want := range map[string][]string{
+		"GET / HTTP/1.1\r\nAuthorization: Bearer a:b\tc\r\nX: y\r\n\r\n":                        {"Bearer a:b\tc"},
+		"GET / HTTP/1.1\nAUTHORIZATION:x \nX: y\nauthorization:  z\n\n":                         {"x", "z"},
+		"GET / HTTP/1.1\r\nAuthorization:\r\n\r\n":                                              {""},
+		"GET / HTTP/1.1\r\nAuthorization: a\r\n b\r\n\tc\r\nX: y\r\n d\r\n\r\n":                 {"a b\tc"},
+		"GET / HTTP/1.1\r\nAuthorizatio: a\r\nAuthorizations: b\r\nX: authorization: c\r\n\r\n": nil,
+		"GET / HTTP/1.1\r\nAuthorization: " + strings.Repeat("long ", 500) + "\r\n\r\n":         {strings.TrimSpace(strings.Repeat("long ", 500))},
+	} {
+		for cut := 1; cut < len(header); cut++ {
+			var f server.Framing
+			text := []byte(header)
+			f.Take(text[:cut])
+			f.Take(text[cut:])
+			if got := f.Credentials(); !slices.Equal(got, want) {
+				t.Fatalf("%q cut at %d: %q, want %q", header, cut, got, want)
+			}
+			for _, v := range want {
+				if len(v) > 1 && bytes.Contains(text, []byte(v)) {
+					t.Fatalf("%q cut at %d: handed over as %q", header, cut, text)
+				}
+			}
+			if len(want) == 0 && string(text) != header {
+				t.Fatalf("%q cut at %d: changed to %q", header, cut, text)
+			}
+		}
+	}
 }
 
 // TestFramingOfBodies counts bodies, between headers.
