@@ -78,14 +78,17 @@ type Store interface {
 	Close() error
 }
 
-// IdentityEpoch is an optional ability of a Store that one process has to
-// itself: it lets the service keep the rows that say who a caller is.
-type IdentityEpoch interface {
-	// IdentityEpoch returns a number that has changed before any Update that
-	// used EditTenants or EditCredentials returns. Rows that were read after
-	// the number was, and the number is still the same, are the current ones,
-	// or their change has not been acknowledged yet.
+// Epochs is an optional ability of a Store that one process has to itself: it
+// lets the service keep rows that were read lately. An epoch is a number that
+// has changed before any Update that touched its rows returns. Rows that were
+// read after the number was, while the number is still the same, are the
+// current ones, or their change has not been acknowledged yet.
+type Epochs interface {
+	// IdentityEpoch is that of tenants and credentials: of what EditTenants and
+	// EditCredentials change.
 	IdentityEpoch() uint64
+	// SecretsEpoch is that of a tenant's secrets: of what EditSecrets changes.
+	SecretsEpoch(secret.TenantID) uint64
 }
 
 // Stats are sizes of a store.

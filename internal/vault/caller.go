@@ -84,20 +84,16 @@ func (v *Vault) Authenticate(ctx context.Context, o Origin, token []byte) (*Call
 }
 
 // credential finds a token and its tenant, among those known or in the store.
-func (v *Vault) credential(ctx context.Context, hash [32]byte) (cred *store.Credential, tenant *store.Tenant, err error) {
-	if cred, tenant, ok := v.known.get(hash); ok {
-		return cred, tenant, nil
-	}
-	epoch := v.known.epoch()
-	err = v.store.View(ctx, func(r store.Reader) error {
-		var err error
-		cred, tenant, err = r.Credentials().ByHash(hash)
-		return err
+func (v *Vault) credential(ctx context.Context, hash [32]byte) (*store.Credential, *store.Tenant, error) {
+	row, err := v.callers.look(hash, func() (row knownCaller, err error) {
+		err = v.store.View(ctx, func(r store.Reader) error {
+			var err error
+			row.credential, row.tenant, err = r.Credentials().ByHash(hash)
+			return err
+		})
+		return row, err
 	})
-	if err == nil {
-		v.known.put(hash, epoch, cred, tenant)
-	}
-	return cred, tenant, err
+	return row.credential, row.tenant, err
 }
 
 // usable reports whether a credential is live. Suspension is the session's

@@ -26,7 +26,7 @@ func (v *Vault) runJanitor(ctx context.Context) {
 			return
 		case <-tick.C:
 			v.keys.expire()
-			v.known.expire()
+			v.expireKnown()
 			if err := v.purgeAll(ctx); err != nil && ctx.Err() == nil {
 				v.log.ErrorContext(ctx, "purging deleted secrets", "error", err, "cause", secret.Of(err).Cause)
 			}

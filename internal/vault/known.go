@@ -4,102 +4,151 @@ import (
 	"sync"
 	"time"
 
+	"fastness/internal/secret"
 	"fastness/internal/store"
 )
 
 const (
-	// maxKnown bounds how many tokens' rows are kept: some hundred bytes each.
+	// maxKnown bounds how many rows of a kind are kept: some hundred bytes each.
 	maxKnown = 4096
-	// knownLifetime bounds how long an idle token's rows stay in memory.
+	// knownLifetime bounds how long rows that nobody asks for stay in memory.
 	knownLifetime = time.Minute
 )
 
-// knownCallers keeps the rows of tokens that were used lately: their hash,
-// grants and tenant, nothing secret. A row counts only while the store's
-// identity epoch is the one it was read under, so that a revocation that was
+// known keeps rows as they were read lately: who asks, for which tenant, and
+// small versions, which are ciphertext; nothing secret. A row counts only while
+// the store's epoch is the one it was read under, so that a change that was
 // acknowledged is seen by the next request; whether the rows allow anything is
-// decided anew each time. A store without that ability has nothing kept.
+// decided anew each time. A store without epochs has nothing kept.
 //
 // The rows are shared: nobody may change them. Safe for concurrent use.
-type knownCallers struct {
-	store store.IdentityEpoch // nil: keep nothing
+type known[K comparable, V any] struct {
+	epoch func(K) uint64 // nil: keep nothing
 	now   func() time.Time
 
 	mu   sync.Mutex // guards rows, briefly
-	rows map[[32]byte]knownCaller
+	rows map[K]knownRow[V]
 }
 
+type knownRow[V any] struct {
+	epoch   uint64
+	expires time.Time
+	row     V
+}
+
+// knownCaller is a token's row with its tenant's, which is nil for an operator.
 type knownCaller struct {
-	epoch      uint64
-	expires    time.Time
 	credential *store.Credential
 	tenant     *store.Tenant
 }
 
-func (k *knownCallers) init(s store.Store, now func() time.Time) {
-	k.store, _ = s.(store.IdentityEpoch)
-	k.now, k.rows = now, make(map[[32]byte]knownCaller)
+// knownVersion is what a read finds.
+type knownVersion struct {
+	secret  *store.Secret
+	version *store.Version
 }
 
-// epoch must be read before the rows that are put under it.
-func (k *knownCallers) epoch() uint64 {
-	if k.store == nil {
-		return 0
-	}
-	return k.store.IdentityEpoch()
+// versionKey names what a read asks for.
+type versionKey struct {
+	tenant    secret.TenantID
+	name      secret.Name
+	selector  store.Selector
+	principal string
 }
 
-func (k *knownCallers) get(hash [32]byte) (*store.Credential, *store.Tenant, bool) {
-	if k.store == nil {
-		return nil, nil, false
+// maxKnownValue is the largest value whose version is kept: with maxKnown, this
+// bounds what is kept to some twenty megabytes.
+const maxKnownValue = 4 << 10
+
+// openKnown prepares what is kept.
+func (v *Vault) openKnown() {
+	v.callers.init(v.now)
+	v.tenants.init(v.now)
+	v.versions.init(v.now)
+	if e, ok := v.store.(store.Epochs); ok {
+		v.callers.epoch = func([32]byte) uint64 { return e.IdentityEpoch() }
+		v.tenants.epoch = func(secret.TenantName) uint64 { return e.IdentityEpoch() }
+		v.versions.epoch = func(k versionKey) uint64 { return e.SecretsEpoch(k.tenant) }
 	}
-	epoch, now := k.store.IdentityEpoch(), k.now()
+}
+
+// expireKnown drops what can no longer count.
+func (v *Vault) expireKnown() {
+	v.callers.expire()
+	v.tenants.expire()
+	v.versions.expire()
+}
+
+func (k *known[K, V]) init(now func() time.Time) {
+	k.now, k.rows = now, make(map[K]knownRow[V])
+}
+
+// look returns the row that is kept under key, or reads it.
+func (k *known[K, V]) look(key K, read func() (V, error)) (V, error) {
+	if k.epoch == nil {
+		return read()
+	}
+	epoch := k.epoch(key) // before the row is read
+	if row, ok := k.get(key); ok {
+		return row, nil
+	}
+	row, err := read()
+	if err == nil {
+		k.put(key, epoch, row)
+	}
+	return row, err
+}
+
+// get returns the row that is kept under key.
+func (k *known[K, V]) get(key K) (row V, ok bool) {
+	if k.epoch == nil {
+		return row, false
+	}
+	epoch, now := k.epoch(key), k.now()
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	row, ok := k.rows[hash]
-	if !ok || row.epoch != epoch || now.After(row.expires) {
-		return nil, nil, false
+	r, ok := k.rows[key]
+	if !ok || r.epoch != epoch || now.After(r.expires) {
+		return row, false
 	}
-	return row.credential, row.tenant, true
+	return r.row, true
 }
 
-func (k *knownCallers) put(hash [32]byte, epoch uint64, c *store.Credential, t *store.Tenant) {
-	if k.store == nil {
-		return
-	}
+// put keeps a row that was read after the epoch was.
+func (k *known[K, V]) put(key K, epoch uint64, row V) {
 	now := k.now()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if len(k.rows) >= maxKnown {
-		k.makeRoomLocked(epoch, now)
+		k.makeRoomLocked(now)
 	}
-	k.rows[hash] = knownCaller{epoch, now.Add(knownLifetime), c, t}
+	k.rows[key] = knownRow[V]{epoch, now.Add(knownLifetime), row}
 }
 
 // expire drops the rows that can no longer count.
-func (k *knownCallers) expire() {
-	epoch, now := k.epoch(), k.now()
+func (k *known[K, V]) expire() {
+	now := k.now()
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.dropLocked(epoch, now)
+	k.dropLocked(now)
 }
 
-func (k *knownCallers) dropLocked(epoch uint64, now time.Time) {
-	for hash, row := range k.rows {
-		if row.epoch != epoch || now.After(row.expires) {
-			delete(k.rows, hash)
+func (k *known[K, V]) dropLocked(now time.Time) {
+	for key, row := range k.rows {
+		if row.epoch != k.epoch(key) || now.After(row.expires) {
+			delete(k.rows, key)
 		}
 	}
 }
 
 // makeRoomLocked drops what no longer counts; if all of it does, half: which,
 // the map's order decides.
-func (k *knownCallers) makeRoomLocked(epoch uint64, now time.Time) {
-	k.dropLocked(epoch, now)
-	for hash := range k.rows {
+func (k *known[K, V]) makeRoomLocked(now time.Time) {
+	k.dropLocked(now)
+	for key := range k.rows {
 		if len(k.rows) < maxKnown/2 {
 			return
 		}
-		delete(k.rows, hash)
+		delete(k.rows, key)
 	}
 }

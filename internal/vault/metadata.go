@@ -375,5 +375,6 @@ func (s *Session) Purge(ctx context.Context, name secret.Name) error {
 	if err != nil {
 		return err
 	}
+	s.vault.expireKnown()
 	return s.vault.answer(s.vault.store.Scrub(ctx))
 }

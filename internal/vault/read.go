@@ -62,13 +62,18 @@ func (s *Session) Get(ctx context.Context, name secret.Name, sel store.Selector)
 	}, nil
 }
 
-// find takes one snapshot of everything that a read needs.
+// find takes one snapshot of everything that a read needs, or finds all of it
+// among what is kept.
 func (s *Session) find(ctx context.Context, name secret.Name, sel store.Selector) (f found, err error) {
+	if f, ok := s.findKnown(name, sel); ok {
+		return f, nil
+	}
+	keep := s.keeper(name, sel)
 	err = s.vault.store.View(ctx, func(r store.Reader) error {
 		f.key.release() // of a run that failed
 		f = found{}
 		var err error
-		if f.tenant, err = s.active(r); err != nil {
+		if f.tenant, err = s.known(r); err != nil {
 			return err
 		}
 		if err := s.allow(policy.Read, name, secret.AccessPolicy{}); err != nil {
@@ -81,7 +86,46 @@ func (s *Session) find(ctx context.Context, name secret.Name, sel store.Selector
 		f.key, err = s.vault.key(r, f.tenant.ID, f.version.Key, f.version.Algorithm)
 		return err
 	})
+	if err == nil {
+		keep(f)
+	}
 	return f, err
+}
+
+// keeper returns what keeps the rows that a read will find. It must be called
+// before they are read, and keeps nothing for a tenant that is not known yet.
+func (s *Session) keeper(name secret.Name, sel store.Selector) func(found) {
+	versions := &s.vault.versions
+	t, ok := s.vault.tenants.get(s.tenant)
+	if !ok {
+		return func(found) {}
+	}
+	key := versionKey{t.ID, name, sel, s.caller.principal}
+	epoch := versions.epoch(key)
+	return func(f found) {
+		if f.tenant.ID == t.ID && len(f.version.Ciphertext) <= maxKnownValue {
+			versions.put(key, epoch, knownVersion{f.secret, f.version})
+		}
+	}
+}
+
+// findKnown finds what a read needs among what is kept, and decides as find
+// does. What it refuses or misses is left to the snapshot.
+func (s *Session) findKnown(name secret.Name, sel store.Selector) (f found, ok bool) {
+	t, err := s.admitKnown()
+	if err != nil {
+		return f, false
+	}
+	row, ok := s.vault.versions.get(versionKey{t.ID, name, sel, s.caller.principal})
+	if !ok || s.allow(policy.Read, name, secret.AccessPolicy{}) != nil || s.readable(name, row.secret, nil) != nil {
+		return f, false
+	}
+	v := row.version
+	key := s.vault.keys.get(keyRef{t.ID, v.Key, v.Algorithm == secret.HybridQuantum})
+	if key == nil {
+		return f, false
+	}
+	return found{tenant: t, secret: row.secret, version: v, key: key}, true
 }
 
 // readable decides on a read once the look-up has ended with err; sec is nil

@@ -38,6 +38,11 @@ var errHidden = errors.New("hidden from the caller")
 // like any other, so that time tells nothing.
 func (s *Session) row(r store.Reader) (*store.Tenant, error) {
 	t, err := r.Tenants().ByName(s.tenant)
+	return s.admit(t, err)
+}
+
+// admit decides on a look-up of the tenant's row that ended with err.
+func (s *Session) admit(t *store.Tenant, err error) (*store.Tenant, error) {
 	switch {
 	case err != nil && !errors.Is(err, store.ErrAbsent):
 		return nil, err
@@ -55,7 +60,25 @@ var errNoTenant = errors.New("there is no such tenant")
 
 // active reads the tenant's row and refuses a suspended tenant.
 func (s *Session) active(r store.Reader) (*store.Tenant, error) {
-	t, err := s.row(r)
+	return unlessSuspended(s.row(r))
+}
+
+// known is active for a read, which may take the row from those that are kept.
+func (s *Session) known(r store.Reader) (*store.Tenant, error) {
+	t, err := s.vault.tenants.look(s.tenant, func() (*store.Tenant, error) { return r.Tenants().ByName(s.tenant) })
+	return unlessSuspended(s.admit(t, err))
+}
+
+// admitKnown is active on a row that is kept; secret.ErrNotFound if none is.
+func (s *Session) admitKnown() (*store.Tenant, error) {
+	t, ok := s.vault.tenants.get(s.tenant)
+	if !ok {
+		return nil, secret.ErrNotFound
+	}
+	return unlessSuspended(s.admit(t, nil))
+}
+
+func unlessSuspended(t *store.Tenant, err error) (*store.Tenant, error) {
 	if err == nil && t.State == store.Suspended {
 		return nil, secret.ErrSuspended
 	}

@@ -291,6 +291,7 @@ func (o *Operator) Erase(ctx context.Context, name secret.TenantName) error {
 		return err
 	}
 	o.vault.keys.forget(id)
+	o.vault.expireKnown()
 	return o.vault.answer(o.vault.store.Scrub(ctx))
 }
 

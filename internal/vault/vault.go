@@ -89,7 +89,9 @@ type Vault struct {
 	region   string
 	roots    roots
 	keys     *keyCache
-	known    knownCallers
+	callers  known[[32]byte, knownCaller]
+	tenants  known[secret.TenantName, *store.Tenant]
+	versions known[versionKey, knownVersion]
 	journal  journal
 	refusals refusals
 	cancel   context.CancelFunc
@@ -105,7 +107,7 @@ func Open(ctx context.Context, c Config) (*Vault, error) {
 	v := &Vault{store: c.Store, log: c.Logger, region: c.Region}
 	// What is told of a moment is the same before and after it was stored.
 	v.now = func() time.Time { return c.Now().UTC().Truncate(time.Millisecond) }
-	v.known.init(c.Store, v.now)
+	v.openKnown()
 	v.keys = newKeyCache(c.KeyCache, keyLifetime, v.now)
 	if err := v.openRoots(ctx, c.Master, c.PreviousMaster); err != nil {
 		return nil, err

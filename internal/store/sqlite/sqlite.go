@@ -28,6 +28,7 @@ import (
 
 	libsqlite "modernc.org/sqlite"
 
+	"fastness/internal/secret"
 	"fastness/internal/store"
 )
 
@@ -260,5 +261,8 @@ func (s *Store) closeFiles() error {
 
 var errClosed = fmt.Errorf("%w: it is closed", store.ErrUnavailable)
 
-// IdentityEpoch implements store.IdentityEpoch.
+// IdentityEpoch implements store.Epochs.
 func (s *Store) IdentityEpoch() uint64 { return s.writer.identities.Load() }
+
+// SecretsEpoch implements store.Epochs.
+func (s *Store) SecretsEpoch(t secret.TenantID) uint64 { return s.writer.secrets[t[0]].Load() }

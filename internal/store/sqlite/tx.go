@@ -17,7 +17,8 @@ type tx struct {
 	reader
 	alone    bool
 	wrote    bool
-	identity bool // may have changed a row that says who a caller is
+	identity bool              // may have changed a row that says who a caller is
+	tenants  []secret.TenantID // whose secrets it may have changed
 	records  []audit.Record
 }
 
@@ -118,7 +119,12 @@ func (t *tx) EditTenants() store.TenantWriter {
 }
 
 // EditSecrets implements store.Tx.
-func (t *tx) EditSecrets(id secret.TenantID) store.SecretWriter { return secretWriter{t, id} }
+func (t *tx) EditSecrets(id secret.TenantID) store.SecretWriter {
+	if n := len(t.tenants); n == 0 || t.tenants[n-1] != id {
+		t.tenants = append(t.tenants, id)
+	}
+	return secretWriter{t, id}
+}
 
 // EditCredentials implements store.Tx.
 func (t *tx) EditCredentials() store.CredentialWriter {

@@ -81,10 +81,12 @@ var credentialCases = []testcase{
 		d.update(func(tx store.Tx) error {
 			return errors.Join(tx.EditCredentials().Create(c), tx.EditCredentials().Create(other))
 		})
+		neighbour := newToken(a, "tok_neighbour")
+		d.update(func(tx store.Tx) error { return tx.EditCredentials().Create(neighbour) })
 		for _, sealed := range []string{"one", "two", "a longer one", ""} {
 			c.Sealed = []byte(sealed)
 			d.update(func(tx store.Tx) error { return tx.EditCredentials().Update(c) })
-			same(t, d.dump(a).Credentials, []*store.Credential{c})
+			same(t, d.dump(a).Credentials, []*store.Credential{c, neighbour})
 		}
 		c.Revoked, c.LastUsed, c.Expires, c.Sealed = epoch, 20001, time.Time{}, nil
 		d.update(func(tx store.Tx) error { return tx.EditCredentials().Update(c) })

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"testing"
 
 	"fastness/internal/secret"
@@ -156,6 +157,7 @@ var crossingCases = []testcase{
 	{"TenantWriter", func(t *testing.T, d *db) {
 		cross(t, d, tenantWriterCrossing, func(_ *victim, tx store.Tx) store.TenantWriter { return tx.EditTenants() })
 	}},
+	{"Twins", testTwins},
 	{"CredentialWriter", func(t *testing.T, d *db) {
 		cross(t, d, credentialWriterCrossing, func(_ *victim, tx store.Tx) store.CredentialWriter { return tx.EditCredentials() })
 	}},
@@ -181,4 +183,73 @@ func cross[R any](t *testing.T, d *db, attempts crossing[R], role func(*victim, 
 		})
 		same(t, d.dump(v.tenant), before)
 	}
+}
+
+// newTwins makes two tenants that hold the same: secrets with the same names
+// and ids, of versions with the same numbers and ids, read by the same people.
+// It returns one secret of many.
+func newTwins(d *db) (a *store.Tenant, s *store.Secret, b *store.Tenant) {
+	a, b = d.addTenant("acme"), d.addTenant("bolt")
+	for i := range 4 {
+		s = newSecret(fmt.Sprint("s", i))
+		s.Last, s.Versions = 3, 3
+		versions := []*store.Version{newVersion(1), newVersion(2), newVersion(3)}
+		for _, t := range []*store.Tenant{a, b} {
+			d.update(func(tx store.Tx) error {
+				w := tx.EditSecrets(t.ID)
+				err := w.Create(s)
+				for _, v := range versions {
+					err = errors.Join(err, w.AddVersion(s.ID, v), w.Touch(store.VersionRef{Secret: s.ID, Number: v.Number}, "alice", 9))
+				}
+				return err
+			})
+		}
+	}
+	return a, s, b
+}
+
+// neighbours is what a tenant holds beside one version.
+func (d *db) neighbours(t *store.Tenant, ref store.VersionRef) dump {
+	d.t.Helper()
+	out := d.dump(t)
+	out.Tenant = nil
+	out.Secrets = slices.DeleteFunc(out.Secrets, func(s *store.Secret) bool { return s.ID == ref.Secret })
+	out.Versions[ref.Secret] = slices.DeleteFunc(out.Versions[ref.Secret], func(v *store.Version) bool { return v.Number == ref.Number })
+	out.Consumers[ref.Secret] = slices.DeleteFunc(out.Consumers[ref.Secret], func(c store.Consumer) bool { return c.Version == ref.Number })
+	return out
+}
+
+// testTwins changes one version in every way. Its twin in the other tenant
+// stays as it is, and so do its neighbours.
+func testTwins(t *testing.T, d *db) {
+	a, s, b := newTwins(d)
+	before := d.dump(b)
+	ref := store.VersionRef{Secret: s.ID, Number: 2}
+	steps := []struct {
+		name string
+		run  func(store.SecretWriter) error
+	}{
+		{"Touch", func(w store.SecretWriter) error { return w.Touch(ref, "bob", 10) }},
+		{"Rewrap", func(w store.SecretWriter) error {
+			return w.Rewrap(s.ID, &store.Version{Number: 2, Algorithm: secret.HybridQuantum, Key: 2, Envelope: []byte("new")}, newVersion(2).Envelope)
+		}},
+		{"Update", func(w store.SecretWriter) error {
+			changed := *s
+			changed.Metadata.Description = "changed"
+			return w.Update(&changed)
+		}},
+		{"DeleteVersion", func(w store.SecretWriter) error { return w.DeleteVersion(s.ID, 2) }},
+		{"AddVersion", func(w store.SecretWriter) error { return w.AddVersion(s.ID, newVersion(2)) }},
+	}
+	for _, step := range steps {
+		d.update(func(tx store.Tx) error { return step.run(tx.EditSecrets(a.ID)) })
+		if diff := diff(d.dump(b), before) + diff(d.neighbours(a, ref), d.neighbours(b, ref)); diff != "" {
+			t.Fatalf("%s changed more than its version: got (-), want (+):\n%s", step.name, diff)
+		}
+	}
+	d.update(func(tx store.Tx) error { return tx.EditSecrets(a.ID).Purge(s.ID) })
+	same(t, d.dump(b), before)
+	same(t, len(d.dump(a).Secrets), len(before.Secrets)-1)
+	d.update(func(tx store.Tx) error { return tx.EditTenants().Erase(a.ID) })
+	same(t, d.dump(b), before)
 }

@@ -246,6 +246,10 @@ func testStalePlace(t *testing.T, d *db) {
 	d.view(func(r store.Reader) (err error) { late, err = placement(r, 10); return err })
 	d.record("bolt", "two")
 	d.update(func(tx store.Tx) error { return sequence(tx, 10) })
+	fork := *late
+	fork.Old = d.state()
+	fork.Old.Root[0] ^= 1
+	d.refused(store.ErrStale, func(tx store.Tx) error { return tx.EditLog().Place(&fork) })
 	late.Tiles[audit.TileID{Level: 5, N: 5}] = []byte("must not appear")
 	d.refused(store.ErrStale, func(tx store.Tx) error { return tx.EditLog().Place(late) })
 	checkLog(t, d, []string{"one", "two"})

@@ -184,13 +184,16 @@ func testList(t *testing.T, d *db) {
 }
 
 func testDue(t *testing.T, d *db) {
-	a := d.addTenant("acme")
+	a, b := d.addTenant("acme"), d.addTenant("bolt")
+	owner := b
 	add := func(name string, change func(*store.Secret)) {
 		s := newSecret(name)
 		s.Metadata.RotationRequired, s.NextRotation = true, epoch
 		change(s)
-		d.update(func(tx store.Tx) error { return tx.EditSecrets(a.ID).Create(s) })
+		d.update(func(tx store.Tx) error { return tx.EditSecrets(owner.ID).Create(s) })
 	}
+	add("of another tenant", func(s *store.Secret) {})
+	owner = a
 	add("now", func(s *store.Secret) {})
 	add("before", func(s *store.Secret) { s.NextRotation = epoch.Add(-days(9)) })
 	add("after", func(s *store.Secret) { s.NextRotation = epoch.Add(1e6) })

@@ -142,28 +142,36 @@ var transactionCases = []testcase{
 			t.Errorf("stats are %+v, %v", stats, err)
 		}
 	}},
-	// Those who keep rows of callers must learn of a change before its caller does.
-	{"IdentityEpoch", func(t *testing.T, d *db) {
-		s, ok := d.Store.(store.IdentityEpoch)
+	// Those who keep rows must learn of a change before its caller does.
+	{"Epochs", func(t *testing.T, d *db) {
+		s, ok := d.Store.(store.Epochs)
 		if !ok {
 			return // nobody keeps rows then
 		}
 		a := d.addTenant("acme")
-		for name, f := range map[string]func(store.Tx) error{
-			"tenants":     func(tx store.Tx) error { return tx.EditTenants().Update(a) },
-			"credentials": func(tx store.Tx) error { return tx.EditCredentials().Create(newToken(a, "tok_1")) },
+		sec, _ := d.addSecret(a, "x")
+		for name, c := range map[string]struct {
+			run               func(store.Tx) error
+			identity, secrets bool
+		}{
+			"tenants":     {func(tx store.Tx) error { return tx.EditTenants().Update(a) }, true, false},
+			"credentials": {func(tx store.Tx) error { return tx.EditCredentials().Create(newToken(a, "tok_1")) }, true, false},
+			"secrets":     {func(tx store.Tx) error { return tx.EditSecrets(a.ID).Update(sec) }, false, true},
+			"both": {func(tx store.Tx) error {
+				return errors.Join(tx.EditTenants().Update(a), tx.EditSecrets(a.ID).Update(sec))
+			}, true, true},
+			"neither": {func(tx store.Tx) error { return tx.SetMeta("other", nil, []byte("x")) }, false, false},
 		} {
-			before := s.IdentityEpoch()
-			d.update(f)
-			if s.IdentityEpoch() == before {
-				t.Errorf("a change of %s went unseen", name)
+			identity, secrets := s.IdentityEpoch(), s.SecretsEpoch(a.ID)
+			d.update(c.run)
+			if (s.IdentityEpoch() != identity) != c.identity || (s.SecretsEpoch(a.ID) != secrets) != c.secrets {
+				t.Errorf("after a change of %s the epochs went from %d, %d to %d, %d", name, identity, secrets, s.IdentityEpoch(), s.SecretsEpoch(a.ID))
 			}
 		}
-		before := s.IdentityEpoch()
-		d.addSecret(a, "x")
+		identity, secrets := s.IdentityEpoch(), s.SecretsEpoch(a.ID)
 		d.record("acme", "r")
-		if s.IdentityEpoch() != before {
-			t.Error("the number changes for writes of other kinds, so nothing can be kept")
+		if s.IdentityEpoch() != identity || s.SecretsEpoch(a.ID) != secrets {
+			t.Error("an epoch changes for a record, so nothing can be kept")
 		}
 	}},
 	{"Scrub", func(t *testing.T, d *db) {

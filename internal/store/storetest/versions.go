@@ -262,21 +262,31 @@ func testTouch(t *testing.T, d *db) {
 	})
 }
 
+// testTouchLimit passes the limit of one version. Its neighbours, with reads
+// of older days, keep theirs.
 func testTouchLimit(t *testing.T, d *db) {
-	a := d.addTenant("acme")
-	s, _ := d.addSecret(a, "db/password")
+	a, twin, b := newTwins(d)
+	before := d.dump(b)
+	ref := store.VersionRef{Secret: twin.ID, Number: 1}
 	who := func(i int) string { return fmt.Sprintf("p%04d", i) }
-	const over = 5
+	const first, over = 100, 5 // the twins were read on earlier days
 	d.update(func(tx store.Tx) error {
 		for i := range secret.MaxConsumers + over {
-			if err := tx.EditSecrets(a.ID).Touch(store.VersionRef{Secret: s.ID, Number: 1}, who(i), int32(i+1)); err != nil {
+			if err := tx.EditSecrets(a.ID).Touch(ref, who(i), int32(first+i)); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	got := get(d, func(r store.Reader) ([]store.Consumer, error) { return r.Secrets(a.ID).Consumers(s.ID) })
+	var got []store.Consumer
+	for _, c := range get(d, func(r store.Reader) ([]store.Consumer, error) { return r.Secrets(a.ID).Consumers(twin.ID) }) {
+		if c.Version == 1 {
+			got = append(got, c)
+		}
+	}
 	same(t, len(got), secret.MaxConsumers)
-	same(t, got[0], store.Consumer{Principal: who(over), Version: 1, Day: over + 1})
-	same(t, get(d, func(r store.Reader) (*store.Version, error) { return r.Secrets(a.ID).Version(s.ID, 1) }).LastRead, secret.MaxConsumers+over)
+	same(t, got[0], store.Consumer{Principal: who(over), Version: 1, Day: first + over})
+	same(t, get(d, func(r store.Reader) (*store.Version, error) { return r.Secrets(a.ID).Version(twin.ID, 1) }).LastRead, first+secret.MaxConsumers+over-1)
+	same(t, d.dump(b), before)
+	same(t, d.neighbours(a, ref), d.neighbours(b, ref))
 }
