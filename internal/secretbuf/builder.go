@@ -41,7 +41,7 @@ func (b *Builder) Grow(n int) {
 	}
 	old := *m
 	grown := make([]byte, len(old), max(minCapacity, 2*cap(old), len(old)+n))
-	copy(grown, old)
+	transfer(grown, old)
 	Wipe(old[:cap(old)])
 	*m = grown
 }

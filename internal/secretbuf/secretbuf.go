@@ -65,7 +65,7 @@ func New(n int) *Buffer { return own(make([]byte, n)) }
 // Take copies b into a new Buffer and wipes b.
 func Take(b []byte) *Buffer {
 	buf := New(len(b))
-	copy(buf.Bytes(), b)
+	transfer(buf.Bytes(), b)
 	Wipe(b)
 	return buf
 }
@@ -126,7 +126,7 @@ func (b *Buffer) Clone() *Buffer {
 		return &Buffer{}
 	}
 	c := New(len(*m))
-	copy(c.Bytes(), *m)
+	transfer(c.Bytes(), *m)
 	return c
 }
 
@@ -142,6 +142,14 @@ func Equal(a, b *Buffer) bool {
 func (b *Buffer) WriteTo(w io.Writer) (int64, error) {
 	n, err := w.Write(b.Bytes())
 	return int64(n), err
+}
+
+// transfer copies secret bytes. A copy goes through wide registers, which are
+// saved somewhere in memory when the goroutine is preempted just then.
+func transfer(dst, src []byte) {
+	if len(src) > 0 {
+		Do(func() { copy(dst, src) })
+	}
 }
 
 // Wipe overwrites b with zeros.
