@@ -315,7 +315,9 @@ func (d *decoder) buffer(v reflect.Value) error {
 	if err != nil {
 		return err
 	}
-	buf := secretbuf.New(unescapedLen(raw))
+	var n int
+	secretbuf.Do(func() { n = unescapedLen(raw) })
+	buf := secretbuf.New(n)
 	if !unescapeInPlace {
 		careless(buf.Bytes(), raw)
 	}
