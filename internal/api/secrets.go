@@ -31,6 +31,7 @@ func getValue(c *call) error {
 		Name: string(reading.Name), Version: reading.Version.String(),
 		VersionID: string(reading.VersionID), Stages: wire.StagesOf(reading.Labels),
 	}, reading.Value.Bytes(), reading.Kind)
+	reading.Value.Release() // one copy is enough while the answer leaves
 	c.send(http.StatusOK, jsonType, &b)
 	return nil
 }
