@@ -2,38 +2,55 @@ package server
 
 import (
 	"io"
+	"net"
 	"sync"
 
 	"fastness/internal/secretbuf"
 )
 
-// answers are the arrays from which answers leave, wiped after each.
-var answers = sync.Pool{New: func() any { b := make([]byte, 0, 2<<10); return &b }}
+// arrays are what headers and sealed records are collected in, so that an answer
+// leaves by one system call.
+var arrays = sync.Pool{New: func() any { b := make([]byte, 0, 2<<10); return &b }}
 
-// mostKept is the largest array that waits for its next use.
-const mostKept = 32 << 10
+// mostCollected is how much is collected before it leaves, and the largest array
+// that waits for its next use.
+const mostCollected = 32 << 10
 
-// cork keeps what net/http writes, which is the header of an answer, until
-// ReadFrom sends it together with the body.
-func (c *conn) cork() {
-	if c.answer == nil {
-		c.answer = answers.Get().(*[]byte)
+func giveBack(b *[]byte) {
+	secretbuf.Wipe(*b)
+	if *b = (*b)[:0]; cap(*b) <= mostCollected {
+		arrays.Put(b)
 	}
-	c.corked = true
 }
 
-// uncork sends what was kept and the body.
-func (c *conn) uncork(body []byte) (err error) {
-	b := c.answer
-	c.corked, c.answer = false, nil
-	if need := len(*b) + len(body); need > cap(*b) {
-		*b = append(make([]byte, 0, need), *b...) // the header, which is no secret
+// cork keeps what net/http writes, which is the header of an answer, until
+// uncork.
+func (c *conn) cork() {
+	if c.header == nil {
+		c.header = arrays.Get().(*[]byte)
 	}
-	secretbuf.Do(func() { *b = append(*b, body...) })
-	_, err = c.send(*b)
-	secretbuf.Wipe(*b)
-	if *b = (*b)[:0]; cap(*b) <= mostKept {
-		answers.Put(b)
+}
+
+// uncork sends what was kept and the body, of which it makes no copy; for that,
+// over TLS they are two records.
+func (c *conn) uncork(body []byte) (err error) {
+	header := c.header
+	c.header = nil
+	defer giveBack(header)
+	if c.secure == nil {
+		both := net.Buffers{*header, body}
+		_, err = both.WriteTo(c.Conn)
+		return err
+	}
+	c.below.collect()
+	if len(*header) > 0 {
+		_, err = c.send(*header)
+	}
+	if err == nil {
+		_, err = c.send(body)
+	}
+	if flushed := c.below.flush(); err == nil {
+		err = flushed
 	}
 	return err
 }
@@ -42,8 +59,8 @@ func (c *conn) uncork(body []byte) (err error) {
 func (c *conn) Write(p []byte) (int, error) {
 	// Whoever answers has read the request, be it only to find it broken.
 	c.scrub()
-	if c.corked {
-		*c.answer = append(*c.answer, p...)
+	if c.header != nil {
+		*c.header = append(*c.header, p...)
 		return len(p), nil
 	}
 	return c.send(p)
@@ -65,7 +82,7 @@ func (c *conn) send(p []byte) (n int, err error) {
 // ReadFrom is how net/http hands over the body of an answer when its header is
 // out; see exchange.Write.
 func (c *conn) ReadFrom(r io.Reader) (int64, error) {
-	if body, ok := r.(*payload); ok && c.corked {
+	if body, ok := r.(*payload); ok && c.header != nil {
 		if err := c.uncork(body.bytes); err != nil {
 			return 0, err
 		}
@@ -83,4 +100,52 @@ type payload struct{ bytes []byte }
 // prepared, on which its buffers would keep a copy.
 func (*payload) Read([]byte) (int, error) {
 	panic("server: the body of an answer is on a way that keeps copies of it")
+}
+
+// sealed is the connection below TLS. Records that are written between collect
+// and flush leave together.
+type sealed struct {
+	*secretbuf.Records
+	mu   sync.Mutex // guards kept: an alert may be written beside an answer
+	kept *[]byte    // nil outside
+}
+
+func (s *sealed) collect() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.kept = arrays.Get().(*[]byte)
+}
+
+func (s *sealed) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.kept == nil:
+		return s.Records.Write(p)
+	case len(*s.kept)+len(p) > mostCollected:
+		if err := s.flushLocked(); err != nil {
+			return 0, err
+		}
+		return s.Records.Write(p)
+	}
+	*s.kept = append(*s.kept, p...)
+	return len(p), nil
+}
+
+func (s *sealed) flush() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err := s.flushLocked()
+	giveBack(s.kept)
+	s.kept = nil
+	return err
+}
+
+func (s *sealed) flushLocked() error {
+	if len(*s.kept) == 0 {
+		return nil
+	}
+	_, err := s.Records.Write(*s.kept)
+	*s.kept = (*s.kept)[:0]
+	return err
 }

@@ -24,7 +24,7 @@ import (
 //   - Read keeps the values of Authorization headers from net/http, which would make
 //     strings of them before it knows whether there will be a handler.
 //   - ReadFrom takes the body of an answer from exchange.Write, past the writers
-//     of net/http, and sends it with its header in one piece from wiped memory.
+//     of net/http, and sends it with its header, without a copy.
 //
 // net/http reads and writes a connection from one goroutine; only a Read of one
 // byte, which waits for the connection's end, may run beside a handler. The
@@ -32,8 +32,8 @@ import (
 // its own.
 type conn struct {
 	net.Conn
-	secure *tls.Conn          // the same as Conn; nil for plain HTTP
-	below  *secretbuf.Records // under secure
+	secure *tls.Conn // the same as Conn; nil for plain HTTP
+	below  *sealed   // under secure
 
 	framing framing
 	held    *secretbuf.Buffer // what came along with a header or a body
@@ -47,8 +47,7 @@ type conn struct {
 	reader []byte
 	filled int // how much of reader was written to since it was scrubbed
 
-	corked bool // what net/http writes is collected in answer
-	answer *[]byte
+	header *[]byte // of the answer, until its body is there; nil if net/http's writes go out
 
 	exchange exchange
 }

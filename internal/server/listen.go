@@ -56,7 +56,7 @@ func (s *Server) secured(timeout time.Duration) func(net.Conn) net.Conn {
 	config := s.tlsConfig()
 	failed := func(err error) { s.log.Debug("connection", "problem", "TLS handshake: "+err.Error()) }
 	return func(socket net.Conn) net.Conn {
-		below := secretbuf.NewRecords(socket)
+		below := &sealed{Records: secretbuf.NewRecords(socket)}
 		above := tls.Server(below, config)
 		return secureConn{&conn{Conn: above, secure: above, below: below}, timeout, failed}
 	}
