@@ -190,7 +190,7 @@ func (m *moment) search(t *testing.T, s *scanner) []*memoryResult {
 func checkMemory(t *testing.T, build string, encrypted bool, load scale) (s *scanner, idle, busy []*memoryResult) {
 	t.Helper()
 	needRoot(t)
-	subject := startSubject(t, build, encrypted)
+	subject := startSubject(t, build, encrypted, nil)
 	s, busy = subject.drive(t, build, load)
 	pid := subject.cmd.Process.Pid
 	idle = append(idle, s.sum("/proc/PID/mem", lookAtProcess(t, s, pid)))

@@ -97,7 +97,7 @@ func (s *suite) held(n int) (*wire, error) {
 	}
 	raw.SetDeadline(time.Now().Add(2 * patience))
 	together := &segment{Conn: raw}
-	w := &wire{Conn: together, socket: together, token: s.tokens[n%len(s.tokens)]}
+	w := &wire{Conn: together, socket: together, token: s.tokens[n%len(s.tokens)], suite: s}
 	if s.tls != nil {
 		config := s.tls.Clone()
 		config.DynamicRecordSizingDisabled = true

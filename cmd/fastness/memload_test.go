@@ -30,6 +30,8 @@ type target struct {
 type suite struct {
 	*target
 	t testing.TB
+	// observe, if set, is shown every answer.
+	observe func(method string, status int, header http.Header, body []byte)
 
 	mu     sync.Mutex // guards the rest
 	random *rand.Rand
@@ -109,6 +111,7 @@ type wire struct {
 	socket   net.Conn // below it
 	in       *bufio.Reader
 	token    string
+	suite    *suite
 }
 
 // dial opens a connection, which stays open until the suite ends.
@@ -123,7 +126,7 @@ func (s *suite) dial(number int) (*wire, error) {
 	}
 	c.SetDeadline(time.Now().Add(2 * patience))
 	s.keep(c)
-	return &wire{c, raw, bufio.NewReader(c), s.tokens[number%len(s.tokens)]}, nil
+	return &wire{c, raw, bufio.NewReader(c), s.tokens[number%len(s.tokens)], s}, nil
 }
 
 // keep leaves a connection open until the suite ends.
@@ -156,6 +159,9 @@ func (w *wire) receive(method string) (status int, body []byte, err error) {
 	}
 	defer r.Body.Close()
 	body, err = io.ReadAll(r.Body)
+	if observe := w.suite.observe; observe != nil {
+		observe(method, r.StatusCode, r.Header, body)
+	}
 	return r.StatusCode, body, err
 }
 

@@ -27,11 +27,11 @@ type subject struct {
 }
 
 // startSubject starts a server with a store of its own, and makes a tenant and
-// tokens. options are flags of the server.
-func startSubject(t *testing.T, build string, encrypted bool, options ...string) *subject {
+// tokens. more are variables for the server's environment, options its flags.
+func startSubject(t *testing.T, build string, encrypted bool, more []string, options ...string) *subject {
 	t.Helper()
 	s := &subject{dir: filepath.Join(t.TempDir(), "store"), master: string(randomText(rand.New(rand.NewPCG(rand.Uint64(), 1)), 64))}
-	env := []string{"SECRETS_MASTER_KEY=" + s.master}
+	env := append(more, "SECRETS_MASTER_KEY="+s.master)
 	made := runBuild(t, build, env, nil, "operator", "init", "--store", "sqlite:"+s.dir, "--json").succeed(t)
 	s.operator = jsonField(t, made, "token")
 	s.address = freeAddress(t)
