@@ -81,6 +81,8 @@ func (s *Signer) Sign(c Checkpoint, now time.Time) ([]byte, error) {
 // withKeys lends the expanded keys to f inside the cleaning call.
 func (s *Signer) withKeys(f func(ed25519.PrivateKey, *mldsa.PrivateKey) error) (err error) {
 	err = errSeedGone
+	// Expanded keys lie on the heap, and checkpoints are signed when nobody asks.
+	defer secretbuf.CleanSoon()
 	secretbuf.Do(func() {
 		s.ed25519.Use(func(edSeed []byte) {
 			s.mldsa.Use(func(mlSeed []byte) {

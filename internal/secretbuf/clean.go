@@ -18,8 +18,19 @@ func KeepClean(ctx context.Context) {
 		<-ctx.Done()
 		return
 	}
-	process.keep(ctx, func() { runtime.GC(); runtime.GC() })
+	process.keep(ctx, erase)
 }
+
+func erase() {
+	runtime.GC()
+	runtime.GC()
+}
+
+// CleanSoon has KeepClean collect without waiting for a second of quiet, but not
+// more often than that. It is for rare work that leaves long-lived keys behind,
+// of which an idle process should not keep even for a second what it did by
+// itself. Where KeepClean does not run it does nothing.
+func CleanSoon() { process.hurry() }
 
 // process is the cleaner of what Do leaves.
 var process = newCleaner(time.Second, 5*time.Second)
@@ -29,12 +40,13 @@ type cleaner struct {
 	settled time.Duration // after the last use comes a cleaning
 	longest time.Duration // for so long uses may put it off: else a steady trickle would for ever
 
-	used  atomic.Bool // since keep last looked; it changes rarely, so that asking costs nothing
-	woken chan struct{}
+	used   atomic.Bool // since keep last looked; it changes rarely, so that asking costs nothing
+	woken  chan struct{}
+	urgent chan struct{}
 }
 
 func newCleaner(settled, longest time.Duration) *cleaner {
-	return &cleaner{settled: settled, longest: longest, woken: make(chan struct{}, 1)}
+	return &cleaner{settled: settled, longest: longest, woken: make(chan struct{}, 1), urgent: make(chan struct{}, 1)}
 }
 
 // use says that there is something to clean.
@@ -42,37 +54,62 @@ func (c *cleaner) use() {
 	if c.used.Load() || c.used.Swap(true) {
 		return
 	}
+	tell(c.woken)
+}
+
+// hurry says that it should be cleaned without waiting.
+func (c *cleaner) hurry() {
+	tell(c.urgent)
+	tell(c.woken)
+}
+
+func tell(c chan<- struct{}) {
 	select {
-	case c.woken <- struct{}{}:
-	default:
+	case c <- struct{}{}:
+	default: // it is told already
 	}
 }
 
 // keep cleans until ctx ends.
 func (c *cleaner) keep(ctx context.Context, clean func()) {
+	var last time.Time // of cleaning
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-c.woken:
 		}
-		if !c.settle(ctx) {
+		if !c.settle(ctx, last) {
 			return
 		}
+		// In this order: what is used from here on wakes the next round.
+		for _, told := range []chan struct{}{c.woken, c.urgent} {
+			select {
+			case <-told:
+			default:
+			}
+		}
+		c.used.Store(false)
 		clean()
+		last = time.Now()
 	}
 }
 
 // settle waits until it is time to clean; it reports false if ctx ends.
-func (c *cleaner) settle(ctx context.Context) bool {
+func (c *cleaner) settle(ctx context.Context, last time.Time) bool {
 	for begun := time.Now(); ; {
 		c.used.Store(false)
 		select {
 		case <-ctx.Done():
 			return false
+		case <-c.urgent:
+			if time.Since(last) >= c.settled {
+				return true
+			}
 		case <-time.After(c.settled):
 		}
-		if !c.used.Load() || time.Since(begun) >= c.longest {
+		quiet := !c.used.Load() && time.Since(begun) >= c.settled
+		if quiet || time.Since(begun) >= c.longest {
 			return true
 		}
 	}

@@ -35,13 +35,22 @@ func TestKeepClean(t *testing.T) {
 		after(settled/2, 0, "at once")
 		after(settled, 1, "when it has settled")
 		after(time.Hour, 1, "idle")
-		for range 100 {
+		for range 105 {
 			c.Use()
 			time.Sleep(settled / 10)
 		}
-		after(0, 3, "in ten seconds of use")
+		after(0, 3, "in ten seconds and a half of use")
 		after(2*settled, 4, "after them")
 		after(time.Hour, 4, "idle again")
+		c.Hurry()
+		after(0, 5, "in a hurry")
+		for range 10 {
+			c.Use()
+			c.Hurry()
+			time.Sleep(settled / 10)
+		}
+		after(0, 5, "ten times within a second")
+		after(time.Hour, 6, "idle at last")
 		cancel()
 		<-done
 	})

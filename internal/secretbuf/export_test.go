@@ -52,5 +52,8 @@ var NewCleaner = newCleaner
 // Use is what Do tells it.
 func (c *cleaner) Use() { c.use() }
 
+// Hurry is CleanSoon.
+func (c *cleaner) Hurry() { c.hurry() }
+
 // Keep is KeepClean with another collector.
 func (c *cleaner) Keep(ctx context.Context, clean func()) { c.keep(ctx, clean) }
