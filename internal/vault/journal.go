@@ -20,9 +20,9 @@ const (
 	sequencePeriod = time.Second
 	// checkpointPeriod is how often a tree that has grown gets a checkpoint.
 	checkpointPeriod = 10 * time.Second
-	// sequenceChunk is about how many entries one transaction gives a place:
-	// tens of milliseconds of the writer's time.
-	sequenceChunk = 10_000
+	// sequenceChunk is about how many entries one transaction gives a place: some
+	// milliseconds of the writer's time, tens if each is another tenant's.
+	sequenceChunk = 2_000
 	// leaseTTL is how long the log's lease outlives a node that died: short
 	// enough that another takes over within ten seconds.
 	leaseTTL = 5 * time.Second
