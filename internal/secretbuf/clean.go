@@ -21,9 +21,26 @@ func KeepClean(ctx context.Context) {
 	process.keep(ctx, erase)
 }
 
+// erase collects, lets cleanups run, and collects again. crypto/ed25519 and
+// crypto/ecdsa hold expanded keys in a cache from which a cleanup takes them when
+// the key that they were made of is gone: only then are they garbage.
 func erase() {
+	cleaned := make(chan struct{})
+	plantCleanup(cleaned)
 	runtime.GC()
+	select {
+	case <-cleaned:
+	case <-time.After(100 * time.Millisecond):
+	}
+	time.Sleep(10 * time.Millisecond) // for cleanups that were queued behind ours
 	runtime.GC()
+}
+
+// plantCleanup makes garbage whose cleanup closes the channel.
+//
+//go:noinline
+func plantCleanup(cleaned chan struct{}) {
+	runtime.AddCleanup(new([32]byte), func(c chan struct{}) { close(c) }, cleaned)
 }
 
 // CleanSoon has KeepClean collect without waiting for a second of quiet, but not

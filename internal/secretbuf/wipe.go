@@ -20,6 +20,17 @@ func WipeString(s string) {
 	}
 }
 
+// String makes a string of secret bytes, for who takes nothing else. It is on the
+// heap, and whoever made it wipes it with WipeString.
+func String(b []byte) string {
+	if len(b) == 0 {
+		return ""
+	}
+	s := make([]byte, len(b))
+	transfer(s, b)
+	return unsafe.String(&s[0], len(s))
+}
+
 // WipeCipher overwrites the key schedule in a cipher of the standard library:
 // a cipher.Block of crypto/aes or a cipher.AEAD that crypto/cipher made of one.
 // An AEAD holds a copy of its Block, so both need it. The cipher must not be
