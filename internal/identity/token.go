@@ -41,11 +41,15 @@ func NewToken() (token *secretbuf.Buffer, hash [32]byte) {
 // HashToken returns the hash under which a token is stored. Whatever does not
 // have the one form of a token is ErrUnauthenticated. It keeps nothing of the
 // token; wiping it is the caller's.
-func HashToken(token []byte) ([32]byte, error) {
-	if !wellFormed(token) {
-		return [32]byte{}, secret.ErrUnauthenticated
-	}
-	return hashToken(token), nil
+func HashToken(token []byte) (hash [32]byte, err error) {
+	secretbuf.Do(func() {
+		if !wellFormed(token) {
+			err = secret.ErrUnauthenticated
+			return
+		}
+		hash = sha256.Sum256(token)
+	})
+	return hash, err
 }
 
 func wellFormed(token []byte) bool {
