@@ -9,12 +9,7 @@ import (
 	"fastness/internal/vault"
 )
 
-const (
-	scheme = "Bearer "
-	// shortestWiped is the length from which a header value is surely memory
-	// of its own: the runtime keeps strings of one byte in a table.
-	shortestWiped = 8
-)
+const scheme = "Bearer "
 
 // authenticate finds out who sent the request. Whatever the Authorization
 // header held is overwritten before the function returns: net/http made a
@@ -36,12 +31,10 @@ func bearer(h http.Header) *secretbuf.Buffer {
 	var token *secretbuf.Buffer
 	if len(values) == 1 && len(values[0]) > len(scheme) && strings.EqualFold(values[0][:len(scheme)], scheme) {
 		token = secretbuf.New(len(values[0]) - len(scheme))
-		copy(token.Bytes(), values[0][len(scheme):])
+		secretbuf.Do(func() { copy(token.Bytes(), values[0][len(scheme):]) })
 	}
 	for _, v := range values {
-		if len(v) >= shortestWiped {
-			secretbuf.WipeString(v)
-		}
+		secretbuf.WipeString(v)
 	}
 	return token
 }
