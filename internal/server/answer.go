@@ -57,8 +57,12 @@ func (c *conn) uncork(body []byte) (err error) {
 
 // Write sends what net/http or a handler wrote.
 func (c *conn) Write(p []byte) (int, error) {
-	// Whoever answers has read the request, be it only to find it broken.
+	// Whoever answers has read the request.
 	c.scrub()
+	if !c.asked {
+		// net/http refuses it by itself, and then looks at the body.
+		c.abandon(true)
+	}
 	if c.header != nil {
 		*c.header = append(*c.header, p...)
 		return len(p), nil

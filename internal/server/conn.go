@@ -47,6 +47,7 @@ type conn struct {
 	reader []byte
 	filled int // how much of reader was written to since it was scrubbed
 
+	asked  bool    // a handler has begun with the request that was read last
 	header *[]byte // of the answer, until its body is there; nil if net/http's writes go out
 
 	exchange exchange
@@ -134,6 +135,9 @@ func (c *conn) follow(p []byte, n int, err error) {
 		return
 	}
 	c.filled = max(c.filled, at+n)
+	if c.framing.body == 0 && c.exchange.conn == nil {
+		c.asked = false // these are bytes of the next header
+	}
 	if err != nil {
 		// Whatever net/http has of a request, it will not be whole.
 		c.scrub()

@@ -197,6 +197,31 @@ func TestUnreadBodies(t *testing.T) {
 	})
 }
 
+// TestRefusedByHTTP: what net/http refuses by itself is answered, and ends the
+// connection with whatever came along.
+func TestRefusedByHTTP(t *testing.T) {
+	onBoth(t, func(t *testing.T, encrypted bool) {
+		s := startFront(t, encrypted, func(http.ResponseWriter, *http.Request) { t.Error("a handler was called") })
+		for request, want := range map[string]int{
+			post("a secret", "Expect: nothing", "Content-Length: 8"):          417,
+			post("a secret", "Transfer-Encoding: gzip"):                       501,
+			post("a secret", "no colon", "Content-Length: 8"):                 400,
+			"POST / HTTP/1.1\r\nContent-Length: 8\r\n\r\na secret":            400,
+			"POST / HTTP/3.1\r\nContent-Length: 8\r\n\r\na secret":            505,
+			post("a secret", "A: "+strings.Repeat("x", server.MaxHeader+300)): 431,
+		} {
+			c, in := dial(t, s)
+			go io.WriteString(c, request+post("next"))
+			if r, _ := receive(t, in, "POST"); r.StatusCode != want {
+				t.Errorf("%.60q: status %d, want %d", request, r.StatusCode, want)
+			}
+			if _, err := in.ReadByte(); err == nil {
+				t.Errorf("%.60q: the connection goes on", request)
+			}
+		}
+	})
+}
+
 // TestExpectedBody: a client that waits to be told is told, once the handler
 // reads.
 func TestExpectedBody(t *testing.T) {

@@ -53,6 +53,7 @@ func (c *conn) begin(w http.ResponseWriter, r *http.Request) *exchange {
 		r.Header["Authorization"] = values // instead of letters of no meaning
 	}
 	c.scrub()
+	c.asked = true
 	x := &c.exchange
 	*x = exchange{ResponseWriter: w, conn: c, request: r}
 	if r.Body == nil || r.Body == http.NoBody {

@@ -31,16 +31,19 @@ const credentialName = "authorization:"
 
 // take returns how many of the bytes, which come next, may be handed over
 // together. It changes those of credentials.
-func (f *framing) take(b []byte) int {
+func (f *framing) take(b []byte) (n int) {
 	switch {
 	case f.body == unbounded:
 		return len(b)
 	case f.body > 0:
-		n := int(min(f.body, int64(len(b))))
+		n = int(min(f.body, int64(len(b))))
 		f.body -= int64(n)
-		return n
+	case len(b) > 1: // and not net/http's wait for the end of the connection
+		secretbuf.Do(func() { n = f.header(b) })
+	default:
+		n = f.header(b)
 	}
-	return f.header(b)
+	return n
 }
 
 // header returns how many of the bytes belong to the current header.
@@ -137,7 +140,7 @@ func (c *credentials) append(x byte) {
 func (c *credentials) values() (all []string) {
 	for rest := c.b; len(rest) > 0; {
 		value, _, more := bytes.Cut(rest[1:], []byte{'\n'})
-		all = append(all, string(bytes.TrimSpace(value)))
+		all = append(all, secretbuf.String(bytes.TrimSpace(value)))
 		if !more {
 			break
 		}
