@@ -144,7 +144,7 @@ func (s *subject) drive(t *testing.T, build string, load scale) (*scanner, []*me
 	s.byClient(t, suite, load.others)
 	s.byCommand(t, build, suite, load.others)
 	suite.hostile(load.hostile)
-	suite.last(load.hostile)
+	suite.last()
 	time.Sleep(load.idle)
 	scan := newScanner(append(suite.all(), storeKeys(t, s.dir, s.master)...))
 	return scan, frozen.search(t, scan)

@@ -241,6 +241,7 @@ var hostilities = []hostility{
 	{"credential in a header that nobody reads", func(s *suite, w *wire, n int) error {
 		return w.send(w.message("GET", s.path("hostile/x"), nil, "Proxy-Authorization: Bearer "+w.token), "GET", 0)
 	}},
+	{"refused by net/http", func(s *suite, w *wire, n int) error { return s.refusedUnseen(n) }},
 	{"header cut short", func(s *suite, w *wire, n int) error {
 		m := w.message("GET", s.path("hostile/x"), nil)
 		if _, err := w.Write(m[:len(m)-5-n%20]); err != nil {

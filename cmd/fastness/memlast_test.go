@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -12,18 +13,22 @@ import (
 	"time"
 )
 
-// This file is the end of the load: requests after which crypto/tls drops
-// arrays that hold plaintext, and after which nothing comes that would overwrite
-// them. They need buffers that are as small as they get, which is why there is a
-// pause before: an idle server empties its pools.
+// This file is the end of the load: requests after which net/http and
+// crypto/tls drop memory that holds plaintext, each of a kind that some measure
+// is about. Whatever comes after them could overwrite their traces, so they are
+// few, and the quietest come last. Before them is a pause: buffers are then as
+// small as they get, as an idle server empties its pools.
 
-// last does so, on connections that have done their handshakes before the
-// pause: a certificate takes a larger buffer than an answer.
-func (s *suite) last(times int) {
+// each of the last requests is done so many times.
+const each = 8
+
+func (s *suite) last() {
 	s.t.Helper()
-	paths, err := s.answersThatFill(times)
+	paths, err := s.answersThatFill()
 	var lines []*wire
-	for n := 0; n < times && err == nil; n++ {
+	for n := 0; n < each && err == nil; n++ {
+		// A connection does its handshake before the pause: a certificate takes a
+		// larger buffer than an answer.
 		var w *wire
 		if w, err = s.held(n); err == nil {
 			lines = append(lines, w)
@@ -31,15 +36,66 @@ func (s *suite) last(times int) {
 	}
 	const emptied = 3 * time.Second // more than the server waits with its collection
 	time.Sleep(emptied)
-	for n := 0; n < times && err == nil; n++ {
-		err = s.recordsTogether(n, lines[n])
+	for n := 0; n < each && err == nil; n++ {
+		err = s.hybrid(n, lines[n])
 	}
 	for n := 0; n < len(paths) && err == nil; n++ {
-		_, err = lines[n%times].exchange("GET", paths[n], nil)
+		_, err = lines[n%each].exchange("GET", paths[n], nil)
+	}
+	for n := 0; n < each && err == nil; n++ {
+		// The second time an array is outgrown that the first time brought about.
+		err = errors.Join(s.recordsTogether(n, 3_000, lines[n]), s.recordsTogether(n, 14_000, lines[n]))
+	}
+	for n := 0; n < each && err == nil; n++ {
+		m := lines[n].message("PUT", s.path(fmt.Sprintf("last/close/%d", n)), bodyOf(s.value("last of a connection"), false, ""), "Connection: close")
+		err = lines[n].send(m, "PUT", http.StatusCreated)
+	}
+	for n := 0; n < len(refusals) && err == nil; n++ {
+		err = s.refusedUnseen(n)
 	}
 	if err != nil {
 		s.t.Fatalf("last requests: %v", err)
 	}
+}
+
+// hybrid makes HPKE leave on the heap what only a collection erases.
+func (s *suite) hybrid(n int, w *wire) error {
+	path, value := s.path(fmt.Sprintf("last/hybrid/%d", n)), s.value("last hybrid")
+	if err := w.put(path, value, 1); err != nil {
+		return err
+	}
+	return w.get(path, value)
+}
+
+// refusals are what net/http refuses by itself, when it has made strings of the
+// header and before there is a handler.
+var refusals = []struct{ from, to string }{
+	{"Host: it\r\n", ""},
+	{"Host: it\r\n", "Host: it\r\nHost: other\r\n"},
+	{"Host: it\r\n", "Host: <>\r\n"},
+	{"Content-Length: ", "Content-Length: x"},
+	{"Content-Length: ", "Content-Length: 1\r\nContent-Length: "},
+	{"Content-Type: ", "Transfer-Encoding: gzip\r\nContent-Type: "},
+	{"Content-Type: ", "Expect: nothing\r\nContent-Type: "},
+	{"Content-Type: ", "no colon\r\nContent-Type: "},
+	{"Content-Type: ", "bad name : x\r\nContent-Type: "},
+	{"Content-Type: ", "Long: " + strings.Repeat("x", 20<<10) + "\r\nContent-Type: "},
+	{"HTTP/1.1", "HTTP/2.7"},
+	{"HTTP/1.1", "HTTP/1.1 HTTP/1.1"},
+}
+
+// refusedUnseen has net/http refuse a request with a value by itself.
+func (s *suite) refusedUnseen(n int) error {
+	w, err := s.dial(n)
+	if err != nil {
+		return err
+	}
+	r := refusals[n%len(refusals)]
+	m := w.message("PUT", s.path("last/x"), bodyOf(s.value(fmt.Sprintf("refused by net/http: %.20s", r.to)), false, ""))
+	if !bytes.Contains(m, []byte(r.from)) {
+		return fmt.Errorf("a request has no %q", r.from)
+	}
+	return w.sendAll(bytes.Replace(m, []byte(r.from), []byte(r.to), 1))
 }
 
 // arraySizes are some of those that Go's allocator hands out. TLS puts an
@@ -47,9 +103,9 @@ func (s *suite) last(times int) {
 // another if less than 17 bytes are left in it.
 var arraySizes = []int{576, 640, 704, 768, 896, 1024, 1152}
 
-// answersThatFill stores values whose answers just fill such arrays, and
-// returns where they are, the shorter first.
-func (s *suite) answersThatFill(times int) (paths []string, err error) {
+// answersThatFill stores values whose answers just fill such arrays, the body
+// alone or with its header, and returns where they are, the shorter first.
+func (s *suite) answersThatFill() (paths []string, err error) {
 	w, err := s.dial(0)
 	if err != nil {
 		return nil, err
@@ -59,14 +115,17 @@ func (s *suite) answersThatFill(times int) (paths []string, err error) {
 	if err := w.put(path, strings.Repeat("x", sample), 0); err != nil {
 		return nil, err
 	}
-	whole, err := w.sizeOfAnswer(path)
+	body, header, err := w.sizesOfAnswer(path)
 	if err != nil {
 		return nil, err
 	}
 	for _, size := range arraySizes {
-		for n := range times {
+		for n := range each {
 			path := s.path(fmt.Sprintf("last/answer/%04d", size+n))
-			length := size - 5 - 8 - (whole - sample)
+			length := size - 5 - 8 - (body - sample)
+			if n%2 == 1 {
+				length -= header
+			}
 			if err := w.put(path, s.long("fills an array", length), 0); err != nil {
 				return nil, err
 			}
@@ -76,16 +135,16 @@ func (s *suite) answersThatFill(times int) (paths []string, err error) {
 	return paths, nil
 }
 
-// sizeOfAnswer tells how many bytes the answer to a GET has, with its header.
-func (w *wire) sizeOfAnswer(path string) (int, error) {
+// sizesOfAnswer tells how many bytes the answer to a GET has.
+func (w *wire) sizesOfAnswer(path string) (body, header int, err error) {
 	if _, err := w.Write(w.message("GET", path, nil)); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	var seen bytes.Buffer
 	w.in.Reset(io.TeeReader(w.Conn, &seen))
-	_, _, err := w.receive("GET")
+	_, b, err := w.receive("GET")
 	w.in.Reset(w.Conn)
-	return seen.Len(), err
+	return len(b), seen.Len() - len(b), err
 }
 
 // held makes a connection that can put several writes into one segment, each
@@ -110,12 +169,12 @@ func (s *suite) held(n int) (*wire, error) {
 
 // recordsTogether sends a small record with a value and a large one behind it
 // in one segment: a buffer that holds both must grow while it holds the value.
-func (s *suite) recordsTogether(n int, w *wire) error {
+func (s *suite) recordsTogether(n, size int, w *wire) error {
 	together := w.socket.(*segment)
 	together.held = []byte{}
-	small, large := s.path(fmt.Sprintf("last/small/%d", n)), s.path(fmt.Sprintf("last/large/%d", n))
+	small, large := s.path(fmt.Sprintf("last/small/%d/%d", size, n)), s.path(fmt.Sprintf("last/large/%d/%d", size, n))
 	w.Write(w.message("PUT", small, bodyOf(s.value("small record"), false, "")))
-	w.Write(w.message("PUT", large, bodyOf(s.long("large record", 2000+600*n), false, "")))
+	w.Write(w.message("PUT", large, bodyOf(s.long("large record", size), false, "")))
 	if err := together.flush(); err != nil {
 		return err
 	}
