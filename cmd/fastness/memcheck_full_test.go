@@ -21,6 +21,14 @@ func TestMemcheck(t *testing.T) {
 	}
 }
 
+// TestMemcheckUsers is the same for programs that use the Go client or the
+// library.
+func TestMemcheckUsers(t *testing.T) {
+	t.Run("client, plain", func(t *testing.T) { checkClient(t, false, full) })
+	t.Run("client, TLS", func(t *testing.T) { checkClient(t, true, full) })
+	t.Run("library", func(t *testing.T) { checkLibrary(t, full) })
+}
+
 // leaks are the build tags that switch one measure off each, for this test
 // alone. With any of them the same check must find something: a measure whose
 // absence nobody notices is not needed, or not tested.
