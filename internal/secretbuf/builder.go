@@ -121,7 +121,9 @@ func ReadAll(r io.Reader, limit int) (*Buffer, error) {
 		}
 		// The reader may use all it is given as scratch; the spare capacity
 		// is wiped with the rest.
-		n, err := r.Read((*m)[len(*m):cap(*m)])
+		var n int
+		var err error
+		Do(func() { n, err = r.Read((*m)[len(*m):cap(*m)]) })
 		if n < 0 || n > cap(*m)-len(*m) {
 			return nil, errors.New("reader returned an impossible count")
 		}

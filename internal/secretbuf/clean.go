@@ -1,133 +1,135 @@
 package secretbuf
 
 import (
-	"context"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// KeepClean collects garbage a second after the last call of [Do] anywhere in
-// the process, and every five seconds while calls go on, until ctx ends: what Do
-// left on the heap is erased by the collector, and only by it. Collecting twice
-// also overwrites registers that a signal saved, and empties pools. Without
-// calls of Do it does nothing, and nothing at all in builds where collecting
-// erases nothing; see [Erasing].
-func KeepClean(ctx context.Context) {
-	if Erasing != erasingRuntime || !collect {
-		<-ctx.Done()
-		return
+// What Do leaves on the heap is erased by the garbage collector, and only by it.
+// So a second after the last call of Do in the process garbage is collected, and
+// every five seconds while calls go on. Nothing has to be started or stopped for
+// that, and without calls of Do nothing happens; nor in builds where collecting
+// erases nothing.
+
+// CleanSoon has garbage collected without waiting for a second of quiet, but not
+// more often than that. It is for rare work with long-lived keys that a process
+// does by itself: while idle it should not keep them for even a second.
+func CleanSoon() {
+	if cleans {
+		process.hurry()
 	}
-	process.keep(ctx, erase)
 }
 
-// erase collects, lets cleanups run, and collects again. crypto/ed25519 and
-// crypto/ecdsa hold expanded keys in a cache from which a cleanup takes them when
-// the key that they were made of is gone: only then are they garbage.
-func erase() {
-	cleaned := make(chan struct{})
-	plantCleanup(cleaned)
-	runtime.GC()
-	select {
-	case <-cleaned:
-	case <-time.After(100 * time.Millisecond):
-	}
-	time.Sleep(10 * time.Millisecond) // for cleanups that were queued behind ours
-	runtime.GC()
-}
-
-// plantCleanup makes garbage whose cleanup closes the channel.
-//
-//go:noinline
-func plantCleanup(cleaned chan struct{}) {
-	runtime.AddCleanup(new([32]byte), func(c chan struct{}) { close(c) }, cleaned)
-}
-
-// CleanSoon has KeepClean collect without waiting for a second of quiet, but not
-// more often than that. It is for rare work that leaves long-lived keys behind,
-// of which an idle process should not keep even for a second what it did by
-// itself. Where KeepClean does not run it does nothing.
-func CleanSoon() { process.hurry() }
+// cleans says whether collecting erases anything.
+const cleans = Erasing == erasingRuntime && collect
 
 // process is the cleaner of what Do leaves.
-var process = newCleaner(time.Second, 5*time.Second)
+var process = newCleaner(time.Second, 5*time.Second, erase)
 
-// cleaner decides when to clean.
+// cleaner decides when to clean. It has a timer while there is something to
+// clean, and no goroutine.
 type cleaner struct {
 	settled time.Duration // after the last use comes a cleaning
 	longest time.Duration // for so long uses may put it off: else a steady trickle would for ever
+	clean   func()
 
-	used   atomic.Bool // since keep last looked; it changes rarely, so that asking costs nothing
-	woken  chan struct{}
-	urgent chan struct{}
+	used  atomic.Bool // since the timer last looked; it changes rarely, so that asking costs nothing
+	armed atomic.Bool // a timer runs, or cleaning does
+
+	mu    sync.Mutex // guards the rest
+	timer *time.Timer
+	begun time.Time // of what is to be cleaned
+	last  time.Time // end of the last cleaning
+	rush  bool      // the timer should not wait for quiet
 }
 
-func newCleaner(settled, longest time.Duration) *cleaner {
-	return &cleaner{settled: settled, longest: longest, woken: make(chan struct{}, 1), urgent: make(chan struct{}, 1)}
+func newCleaner(settled, longest time.Duration, clean func()) *cleaner {
+	return &cleaner{settled: settled, longest: longest, clean: clean}
 }
 
 // use says that there is something to clean.
 func (c *cleaner) use() {
-	if c.used.Load() || c.used.Swap(true) {
+	if !c.used.Load() && !c.used.Swap(true) {
+		c.arm()
+	}
+}
+
+// arm sets the timer, unless it is set.
+func (c *cleaner) arm() {
+	if !c.armed.CompareAndSwap(false, true) {
+		return // whoever disarms it asks for uses afterwards
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.used.Store(false) // only what comes after this one puts it off
+	c.begun = time.Now()
+	c.timer = time.AfterFunc(c.settled, c.look)
+}
+
+// hurry is use without waiting for quiet.
+func (c *cleaner) hurry() {
+	c.use()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.timer != nil && time.Since(c.last) >= c.settled {
+		c.rush = true
+		c.timer.Reset(0)
+	}
+}
+
+// look is the timer's: it cleans, or waits on.
+func (c *cleaner) look() {
+	if c.waits() {
 		return
 	}
-	tell(c.woken)
-}
-
-// hurry says that it should be cleaned without waiting.
-func (c *cleaner) hurry() {
-	tell(c.urgent)
-	tell(c.woken)
-}
-
-func tell(c chan<- struct{}) {
-	select {
-	case c <- struct{}{}:
-	default: // it is told already
+	c.clean()
+	c.mu.Lock()
+	c.last = time.Now()
+	c.mu.Unlock()
+	c.armed.Store(false)
+	if c.used.Load() { // while it was cleaned
+		c.arm()
 	}
 }
 
-// keep cleans until ctx ends.
-func (c *cleaner) keep(ctx context.Context, clean func()) {
-	var last time.Time // of cleaning
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-c.woken:
-		}
-		if !c.settle(ctx, last) {
-			return
-		}
-		// In this order: what is used from here on wakes the next round.
-		for _, told := range []chan struct{}{c.woken, c.urgent} {
-			select {
-			case <-told:
-			default:
-			}
-		}
-		c.used.Store(false)
-		clean()
-		last = time.Now()
+// waits reports whether it is not yet time to clean, and has set the timer
+// again. If it is time, uses from now on are for the next cleaning.
+func (c *cleaner) waits() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.timer == nil {
+		return true // two came at once
 	}
+	if c.used.Swap(false) && !c.rush && time.Since(c.begun) < c.longest {
+		c.timer.Reset(c.settled)
+		return true
+	}
+	c.timer, c.rush = nil, false
+	return false
 }
 
-// settle waits until it is time to clean; it reports false if ctx ends.
-func (c *cleaner) settle(ctx context.Context, last time.Time) bool {
-	for begun := time.Now(); ; {
-		c.used.Store(false)
-		select {
-		case <-ctx.Done():
-			return false
-		case <-c.urgent:
-			if time.Since(last) >= c.settled {
-				return true
-			}
-		case <-time.After(c.settled):
-		}
-		quiet := !c.used.Load() && time.Since(begun) >= c.settled
-		if quiet || time.Since(begun) >= c.longest {
-			return true
+// erase collects, lets cleanups run, and collects again. crypto/ed25519 and
+// crypto/ecdsa hold expanded keys in a cache from which a cleanup takes them when
+// the key that they were made of is gone: only then are they garbage. The second
+// collection also overwrites registers that a signal saved, and empties pools.
+func erase() {
+	var cleaned atomic.Bool
+	plantCleanup(&cleaned)
+	runtime.GC()
+	for range 10 {
+		time.Sleep(10 * time.Millisecond) // once more for cleanups that were queued behind ours
+		if cleaned.Load() {
+			break
 		}
 	}
+	runtime.GC()
+}
+
+// plantCleanup makes garbage whose cleanup sets the flag.
+//
+//go:noinline
+func plantCleanup(cleaned *atomic.Bool) {
+	runtime.AddCleanup(new([32]byte), func(cleaned *atomic.Bool) { cleaned.Store(true) }, cleaned)
 }

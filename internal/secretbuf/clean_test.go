@@ -1,7 +1,6 @@
 package secretbuf_test
 
 import (
-	"context"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -10,24 +9,23 @@ import (
 	"fastness/internal/secretbuf"
 )
 
-// TestKeepClean counts collections over simulated time.
-func TestKeepClean(t *testing.T) {
+// TestCleaner counts cleanings over simulated time.
+func TestCleaner(t *testing.T) {
 	const settled, longest = time.Second, 5 * time.Second
 	synctest.Test(t, func(t *testing.T) {
-		c := secretbuf.NewCleaner(settled, longest)
-		ctx, cancel := context.WithCancel(t.Context())
-		var collected atomic.Int32
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			c.Keep(ctx, func() { collected.Add(1) })
-		}()
+		var cleaned atomic.Int32
+		var c *secretbuf.Cleaner
+		c = secretbuf.NewCleaner(settled, longest, func() {
+			if cleaned.Add(1) == 2 {
+				c.Use() // what is used while it is cleaned counts for the next time
+			}
+		})
 		after := func(d time.Duration, want int32, what string) {
 			t.Helper()
 			time.Sleep(d)
 			synctest.Wait()
-			if n := collected.Load(); n != want {
-				t.Errorf("%s: %d collections, want %d", what, n, want)
+			if n := cleaned.Load(); n != want {
+				t.Errorf("%s: %d cleanings, want %d", what, n, want)
 			}
 		}
 		after(time.Hour, 0, "without a use")
@@ -35,23 +33,23 @@ func TestKeepClean(t *testing.T) {
 		after(settled/2, 0, "at once")
 		after(settled, 1, "when it has settled")
 		after(time.Hour, 1, "idle")
+		c.Use()
+		after(5*settled, 3, "used while it was cleaned")
 		for range 105 {
 			c.Use()
 			time.Sleep(settled / 10)
 		}
-		after(0, 3, "in ten seconds and a half of use")
-		after(2*settled, 4, "after them")
-		after(time.Hour, 4, "idle again")
+		after(0, 5, "in ten seconds and a half of use")
+		after(2*settled, 6, "after them")
+		after(time.Hour, 6, "idle again")
 		c.Hurry()
-		after(0, 5, "in a hurry")
+		after(0, 7, "in a hurry")
 		for range 10 {
-			c.Use()
 			c.Hurry()
-			time.Sleep(settled / 10)
+			time.Sleep(settled / 20)
 		}
-		after(0, 5, "ten times within a second")
-		after(time.Hour, 6, "idle at last")
-		cancel()
-		<-done
+		after(0, 7, "ten times within half a second")
+		after(2*settled, 8, "after them")
+		after(time.Hour, 8, "idle at last")
 	})
 }

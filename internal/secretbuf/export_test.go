@@ -1,7 +1,5 @@
 package secretbuf
 
-import "context"
-
 // Arena lets tests choose the kind of memory.
 type Arena struct{ a *arena }
 
@@ -43,7 +41,7 @@ func Memory(b *Buffer) []byte {
 	return m[:cap(m)]
 }
 
-// Cleaner is what KeepClean works with.
+// Cleaner decides when to collect.
 type Cleaner = cleaner
 
 // NewCleaner makes one of its own.
@@ -54,6 +52,3 @@ func (c *cleaner) Use() { c.use() }
 
 // Hurry is CleanSoon.
 func (c *cleaner) Hurry() { c.hurry() }
-
-// Keep is KeepClean with another collector.
-func (c *cleaner) Keep(ctx context.Context, clean func()) { c.keep(ctx, clean) }

@@ -2,5 +2,5 @@
 
 package secretbuf
 
-// collect has KeepClean collect garbage.
+// collect has garbage collected soon after Do.
 const collect = true

@@ -7,8 +7,8 @@
 //   - [Builder] grows a value piece by piece and wipes each array it outgrows.
 //   - [Key] holds a 32-byte key in pages outside the kernel's direct map, where
 //     neither a core dump nor /proc/PID/mem shows it.
-//   - [Do] runs a function and erases the stack and registers it used, and
-//     [KeepClean] has the heap erased that it used.
+//   - [Do] runs a function and erases the stack, the registers and, soon after,
+//     the heap that it used.
 //   - [Records] keeps plaintext out of the input buffer of crypto/tls.
 //   - [WipeCipher], [WipeString] and [WipeEnv] overwrite copies that the
 //     standard library made.

@@ -20,11 +20,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"sync"
 	"time"
 
 	"fastness/internal/api"
-	"fastness/internal/secretbuf"
 	"fastness/internal/vault"
 )
 
@@ -190,10 +188,6 @@ func (s *Server) URL() string {
 
 // Serve accepts connections until Shutdown or Close, then returns nil.
 func (s *Server) Serve() error {
-	var cleaning sync.WaitGroup
-	cleaning.Go(func() { secretbuf.KeepClean(s.stopping) })
-	defer cleaning.Wait()
-	defer s.stop()
 	failed := make(chan error, 2)
 	go func() { failed <- s.main.serve() }()
 	waiting := 1
