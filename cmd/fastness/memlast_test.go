@@ -42,16 +42,21 @@ func (s *suite) last() {
 	for n := 0; n < len(paths) && err == nil; n++ {
 		_, err = lines[n%each].exchange("GET", paths[n], nil)
 	}
+	for n := 0; n < len(refusals) && err == nil; n++ {
+		err = s.refusedUnseen(n)
+	}
 	for n := 0; n < each && err == nil; n++ {
 		// The second time an array is outgrown that the first time brought about.
 		err = errors.Join(s.recordsTogether(n, 3_000, lines[n]), s.recordsTogether(n, 14_000, lines[n]))
 	}
 	for n := 0; n < each && err == nil; n++ {
+		// Each shorter than the one before, of which something is left.
+		value := s.long("of a body that nobody reads", 6_000-600*n)
+		err = lines[n].send(lines[n].message("PUT", "/api/v1/nothing", bodyOf(value, false, "")), "PUT", http.StatusNotFound)
+	}
+	for n := 0; n < each && err == nil; n++ {
 		m := lines[n].message("PUT", s.path(fmt.Sprintf("last/close/%d", n)), bodyOf(s.value("last of a connection"), false, ""), "Connection: close")
 		err = lines[n].send(m, "PUT", http.StatusCreated)
-	}
-	for n := 0; n < len(refusals) && err == nil; n++ {
-		err = s.refusedUnseen(n)
 	}
 	if err != nil {
 		s.t.Fatalf("last requests: %v", err)
