@@ -67,6 +67,7 @@ func load(t *testing.T, j job) result {
 	if err != nil {
 		t.Fatalf("loader: %v", err)
 	}
+	loaderTime += cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 	var r result
 	if err := json.Unmarshal(out, &r); err != nil {
 		t.Fatalf("loader: %v", err)
@@ -249,9 +250,14 @@ func serveBare() error {
 	}))
 }
 
-// startBare starts a bare server in a process of its own and returns its
-// address.
-func startBare(t *testing.T, like *answer) string {
+// bareServer is a process that serves bare.
+type bareServer struct {
+	*process
+	address string
+}
+
+// startBare starts a bare server with the answer that it shall give.
+func startBare(t *testing.T, like *answer) *bareServer {
 	t.Helper()
 	header := like.header.Clone()
 	header.Del("Date") // net/http's own
@@ -278,5 +284,5 @@ func startBare(t *testing.T, like *answer) string {
 	if err != nil && err != io.EOF {
 		t.Fatal(err)
 	}
-	return string(bytes.TrimSpace(line[:n]))
+	return &bareServer{process: &process{cmd: cmd}, address: string(bytes.TrimSpace(line[:n]))}
 }
