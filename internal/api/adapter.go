@@ -3,10 +3,8 @@ package api
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -171,9 +169,7 @@ func (c *call) extend() error {
 	return errors.Join(rc.SetReadDeadline(end), rc.SetWriteDeadline(end.Add(answerTime)))
 }
 
-// recovered turns a panic into an error. What was passed to panic may hold
-// anything, so only its type is kept; and of the stack only where it was, as
-// arguments may be keys.
+// recovered turns a panic into an error, whose cause says what may be known.
 func (c *call) recovered(err *error) {
 	p := recover()
 	if p == nil {
@@ -182,19 +178,5 @@ func (c *call) recovered(err *error) {
 	if p == http.ErrAbortHandler {
 		panic(p)
 	}
-	*err = secret.ErrInternal.With(fmt.Errorf("panic with a %T at %s", p, where()))
-}
-
-// where lists the functions and lines of a panic.
-func where() string {
-	pcs := make([]uintptr, 32)
-	frames := runtime.CallersFrames(pcs[:runtime.Callers(4, pcs)])
-	var b strings.Builder
-	for {
-		f, more := frames.Next()
-		fmt.Fprintf(&b, "%s:%d ", f.Function, f.Line)
-		if !more {
-			return strings.TrimSpace(b.String())
-		}
-	}
+	*err = secret.ErrInternal.With(secret.Panicked(p))
 }

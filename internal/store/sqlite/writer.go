@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
-	"runtime/debug"
 	"sync/atomic"
 
 	sqlite3 "modernc.org/sqlite/lib"
@@ -291,12 +290,11 @@ func (w *writer) operate(o *op, alone bool) error {
 	return t.finish(o.err == nil)
 }
 
-// call runs f. What it panics with goes to the log, not to the caller: nobody
-// knows what is in it.
+// call runs f. Of a panic the log gets what may be known; the caller, nothing.
 func (w *writer) call(f func(store.Tx) error, t *tx) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			w.log.Error("operation panicked", "panic", p, "stack", string(debug.Stack()))
+			w.log.Error("operation panicked", "error", secret.Panicked(p).Error())
 			err = errors.New("operation panicked")
 		}
 	}()

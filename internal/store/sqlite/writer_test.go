@@ -283,7 +283,7 @@ func TestPanic(t *testing.T) {
 		}
 		panic("the value of the panic")
 	})
-	if err == nil || strings.Contains(err.Error(), "the value") || !strings.Contains(log.String(), "the value") {
+	if err == nil || strings.Contains(err.Error()+log.String(), "the value") || !strings.Contains(log.String(), "sqlite.TestPanic.func") {
 		t.Errorf("error is %v; log:\n%s", err, log.String())
 	}
 	if err := s.Update(ctx, func(store.Tx) error { runtime.Goexit(); return nil }); !errors.Is(err, store.ErrUnavailable) {
