@@ -64,20 +64,28 @@ func medianTime(all []time.Duration) time.Duration {
 // benchServer is a server whose store was filled before it started.
 type benchServer struct {
 	*server
-	api  *api // as the administrator of the tenant shop
-	host string
+	api         *api // as the administrator of the tenant shop
+	host        string
+	certificate []byte // PEM; nil for plain HTTP
 }
 
-// startFilled makes a store with a tenant of benchSecrets secrets.
+// startFilled makes a store and starts a server on it.
 func startFilled(t *testing.T) *benchServer {
 	t.Helper()
-	dir := t.TempDir()
+	return startBench(t, program, false)
+}
+
+// fillStore makes a store with a tenant of benchSecrets secrets, and returns
+// its administrator's token.
+func fillStore(t *testing.T) (dir, token string) {
+	t.Helper()
+	dir = t.TempDir()
 	v := openVault(t, dir)
 	tenant, err := v.Operator(v.Local(fastness.Origin{})).CreateTenant(t.Context(), "shop", fastness.AES256GCM)
 	if err != nil {
 		t.Fatal(err)
 	}
-	token := string(tenant.Token.Bytes())
+	token = string(tenant.Token.Bytes())
 	tenant.Release()
 	inParallel(t, benchSecrets, func(ctx context.Context, n int) error {
 		return putOne(ctx, v.Session(v.Local(fastness.Origin{}), "shop"), secretName(n))
@@ -85,8 +93,7 @@ func startFilled(t *testing.T) *benchServer {
 	if err := v.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s := startServer(t, dir)
-	return &benchServer{server: s, api: &api{base: s.address, token: token}, host: strings.TrimPrefix(s.address, "http://")}
+	return dir, token
 }
 
 func secretName(n int) fastness.Name {
@@ -141,7 +148,7 @@ func inParallel(t *testing.T, n int, f func(ctx context.Context, i int) error) {
 
 // request writes a request as a loader sends it.
 func (a *api) request(method, path, body string) []byte {
-	host := strings.TrimPrefix(a.base, "http://")
+	_, host, _ := strings.Cut(a.base, "://")
 	r := fmt.Appendf(nil, "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: loader\r\nAuthorization: Bearer %s\r\n", method, path, host, a.token)
 	if body != "" {
 		r = fmt.Appendf(r, "Content-Type: application/json\r\nContent-Length: %d\r\n", len(body))

@@ -4,6 +4,8 @@ package main_test
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,6 +31,7 @@ func init() {
 // job tells a loader what to do. It comes as JSON on the loader's stdin.
 type job struct {
 	Address     string // HOST:PORT
+	Certificate []byte // PEM, to be trusted; nil for plain HTTP
 	Connections int
 	Warmup      time.Duration // not counted
 	Duration    time.Duration // counted; 0 for until Total
@@ -90,6 +93,16 @@ func serveJob() error {
 	return json.NewEncoder(os.Stdout).Encode(r)
 }
 
+// dial opens a connection of the job.
+func (j job) dial() (net.Conn, error) {
+	if j.Certificate == nil {
+		return net.Dial("tcp", j.Address)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(j.Certificate)
+	return tls.Dial("tcp", j.Address, &tls.Config{RootCAs: roots})
+}
+
 // measurement is what the connections of a job share.
 type measurement struct {
 	job
@@ -103,7 +116,7 @@ func (j job) run() (*result, error) {
 	m.left.Store(j.Total)
 	lines := make([]*line, j.Connections)
 	for k := range lines {
-		c, err := net.Dial("tcp", j.Address)
+		c, err := j.dial()
 		if err != nil {
 			return nil, err
 		}
