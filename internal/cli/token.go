@@ -71,8 +71,9 @@ func (a *app) tokenCreateCommand() *cobra.Command {
 	cmd.Long = `Make a token for a person or a service, and print it, alone on stdout. It is
 told only now.
 
-A grant is a role over names: admin, writer, reader or auditor, then the
-patterns after "=", in which * stands for any text; without patterns all names.
+A grant is a role over names: admin, writer, reader, rotator or auditor, then
+the patterns after "=", in which * stands for any text; without patterns all
+names.
 A token may have several grants. --service and --environment are what a
 secret's access policy asks for.`
 	cmd.Example = `fastness token create ci --grant reader=ci/*
@@ -114,7 +115,7 @@ func (f *tokenFlags) spec(principal string) (spec client.TokenSpec, err error) {
 	case f.operator:
 		return spec, nil
 	case len(spec.Grants) == 0:
-		return spec, usagef("say what the token may do: --grant admin, writer, reader or auditor")
+		return spec, usagef("say what the token may do: --grant admin, writer, reader, rotator or auditor")
 	}
 	if err := policy.ValidateGrants(spec.Grants); err != nil {
 		return spec, usagef("--grant: %v", err)

@@ -71,13 +71,13 @@ func Decide(s Subject, a Action, name secret.Name, p secret.AccessPolicy, now ti
 }
 
 // Tenantwide decides on an action with a whole tenant. Roles have those only
-// if they hold for all names; ManageTenants is the operators' alone. Actions
-// on a secret are not decided here and denied.
+// if they hold for all names; some are the operators' alone. Actions on a
+// secret are not decided here and denied.
 func (s Subject) Tenantwide(a Action) Effect {
 	if !a.onTenant() {
 		return Deny
 	}
-	if s.Operator || s.System && a != ManageTenants {
+	if s.Operator || s.System && !slices.Contains(ofOperators, a) {
 		return Allow
 	}
 	for _, g := range s.Grants {

@@ -27,7 +27,7 @@ func ValidateGrants(grants []Grant) error {
 	}
 	for _, g := range grants {
 		if _, ok := onSecrets[g.Role]; !ok {
-			return secret.Invalid("grants.role", "admin, writer, reader or auditor")
+			return secret.Invalid("grants.role", "admin, writer, reader, rotator or auditor")
 		}
 		if g.Patterns != nil && len(g.Patterns) == 0 {
 			return secret.Invalid("grants.patterns", "at least one pattern; leave it out for all names")

@@ -17,11 +17,13 @@ import "slices"
 type Role string
 
 // The roles. Writer does all that Reader does and Admin all that Writer does;
-// Auditor sees the audit log and what secrets there are, but no value.
+// Rotator gives secrets new values without reading any; Auditor sees the audit
+// log, who may do what, and what secrets there are, but no value.
 const (
 	Admin   Role = "admin"
 	Writer  Role = "writer"
 	Reader  Role = "reader"
+	Rotator Role = "rotator"
 	Auditor Role = "auditor"
 )
 
@@ -45,11 +47,20 @@ const (
 
 // Actions on a whole tenant.
 const (
-	ManageTokens  Action = "tokens"
-	ManageKeys    Action = "keys"
-	ViewAudit     Action = "audit"
-	Redact        Action = "redact"
-	ManageTenants Action = "tenants" // operators only: no role has it
+	ManageTokens     Action = "tokens"
+	ManagePrincipals Action = "principals" // and their grants, passwords and factors
+	ManagePolicies   Action = "policies"   // of the tenant's own, and its settings
+	ManageIssuers    Action = "issuers"    // who is trusted to say who somebody is
+	ManageKeys       Action = "keys"
+	ViewAudit        Action = "audit"
+	Review           Action = "review" // see who may do what, and why not
+	Redact           Action = "redact"
+)
+
+// Actions on a whole tenant that are the operators' alone: no role has them.
+const (
+	ManageTenants Action = "tenants"
+	ManageQuotas  Action = "quotas"
 )
 
 var (
@@ -57,19 +68,23 @@ var (
 	reading  = append(slices.Clone(seen), Read)
 	writing  = append(slices.Clone(reading), Create, Update, Delete, Restore, Rotate, Label)
 	managing = append(slices.Clone(writing), Purge, SetAccess)
+	rotating = append(slices.Clone(seen), Rotate)
 
 	// onSecrets is what each role may do with the secrets its patterns match.
 	onSecrets = map[Role][]Action{
 		Reader:  reading,
 		Writer:  writing,
 		Admin:   managing,
+		Rotator: rotating,
 		Auditor: seen,
 	}
 	// onTenants is what each role may do with a tenant, if it holds for all names.
 	onTenants = map[Role][]Action{
-		Admin:   {ManageTokens, ManageKeys, ViewAudit, Redact},
-		Auditor: {ViewAudit},
+		Admin:   {ManageTokens, ManagePrincipals, ManagePolicies, ManageIssuers, ManageKeys, ViewAudit, Review, Redact},
+		Auditor: {ViewAudit, Review},
 	}
+	// ofOperators are the actions on a tenant that no role has.
+	ofOperators = []Action{ManageTenants, ManageQuotas}
 )
 
 // onSecret reports whether a is an action on a secret.
@@ -77,7 +92,7 @@ func (a Action) onSecret() bool { return slices.Contains(managing, a) }
 
 // onTenant reports whether a is an action on a whole tenant.
 func (a Action) onTenant() bool {
-	return a == ManageTenants || slices.Contains(onTenants[Admin], a)
+	return slices.Contains(ofOperators, a) || slices.Contains(onTenants[Admin], a)
 }
 
 // looks reports whether a only looks: a refusal of it must not tell whether

@@ -23,7 +23,8 @@ var onSecrets = []policy.Action{
 }
 
 var onTenants = []policy.Action{
-	policy.ManageTokens, policy.ManageKeys, policy.ViewAudit, policy.Redact, policy.ManageTenants,
+	policy.ManageTokens, policy.ManagePrincipals, policy.ManagePolicies, policy.ManageIssuers, policy.ManageKeys,
+	policy.ViewAudit, policy.Review, policy.Redact, policy.ManageTenants, policy.ManageQuotas,
 }
 
 // One letter an effect keeps a matrix readable.
@@ -38,7 +39,7 @@ func subjects() map[string]policy.Subject {
 		"stranger": {Grants: []policy.Grant{{Role: policy.Admin, Patterns: []string{"other/*"}}}},
 		"unknown":  {Grants: []policy.Grant{{Role: "root"}}},
 	}
-	for _, r := range []policy.Role{policy.Reader, policy.Writer, policy.Admin, policy.Auditor} {
+	for _, r := range []policy.Role{policy.Reader, policy.Writer, policy.Admin, policy.Rotator, policy.Auditor} {
 		all[string(r)] = policy.Subject{Grants: []policy.Grant{{Role: r, Patterns: []string{"app/*"}}}}
 	}
 	return all
@@ -64,6 +65,7 @@ func TestMatrix(t *testing.T) {
 			stranger   H  H  H  D  D  D  D  D  D  D  D
 			unknown    H  H  H  D  D  D  D  D  D  D  D
 			auditor    H  A  A  D  D  D  D  D  D  D  D
+			rotator    H  A  A  D  D  D  D  A  D  D  D
 			reader     A  A  A  D  D  D  D  D  D  D  D
 			writer     A  A  A  A  A  A  A  A  A  D  D
 			admin      A  A  A  A  A  A  A  A  A  A  A
@@ -75,6 +77,7 @@ func TestMatrix(t *testing.T) {
 			stranger   H  H  H  D  D  D  D  D  D  D  D
 			unknown    H  H  H  D  D  D  D  D  D  D  D
 			auditor    H  A  D  D  D  D  D  D  D  D  D
+			rotator    H  A  D  D  D  D  D  D  D  D  D
 			reader     D  A  D  D  D  D  D  D  D  D  D
 			writer     D  A  D  D  D  D  D  D  D  D  D
 			admin      D  A  D  D  D  D  D  D  D  D  A
@@ -85,6 +88,7 @@ func TestMatrix(t *testing.T) {
 			nobody     H  H  H  D  D  D  D  D  D  D  D
 			stranger   H  H  H  D  D  D  D  D  D  D  D
 			auditor    H  A  A  D  D  D  D  D  D  D  D
+			rotator    H  A  A  D  D  D  D  A  D  D  D
 			reader     A  A  A  D  D  D  D  D  D  D  D
 			writer     A  A  A  A  A  A  A  A  A  D  D
 			admin      A  A  A  A  A  A  A  A  A  A  A
@@ -95,6 +99,7 @@ func TestMatrix(t *testing.T) {
 			nobody     H  H  H  D  D  D  D  D  D  D  D
 			stranger   H  H  H  D  D  D  D  D  D  D  D
 			auditor    H  A  M  D  D  D  D  D  D  D  D
+			rotator    H  A  M  D  D  D  D  M  D  D  D
 			reader     A  A  M  D  D  D  D  D  D  D  D
 			writer     A  A  M  M  M  M  M  M  M  D  D
 			admin      A  A  M  M  M  M  M  M  M  M  M
@@ -105,6 +110,7 @@ func TestMatrix(t *testing.T) {
 			nobody     H  H  H  D  D  D  D  D  D  D  D
 			stranger   H  H  H  D  D  D  D  D  D  D  D
 			auditor    H  A  A  D  D  D  D  D  D  D  D
+			rotator    H  A  A  D  D  D  D  A  D  D  D
 			reader     A  A  A  D  D  D  D  D  D  D  D
 			writer     A  A  A  A  A  A  A  A  A  D  D
 			admin      A  A  A  A  A  A  A  A  A  A  A
@@ -160,24 +166,25 @@ func TestTenantwide(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		s    policy.Subject
-		want string // tokens keys audit redact tenants
+		want string // tokens principals policies issuers keys audit review redact tenants quotas
 	}{
-		{"nobody", policy.Subject{}, "DDDDD"},
-		{"operator", policy.Subject{Operator: true}, "AAAAA"},
-		{"system", policy.Subject{System: true}, "AAAAD"},
-		{"system operator", policy.Subject{System: true, Operator: true}, "AAAAA"},
-		{"admin", grant(policy.Admin), "AAAAD"},
-		{"admin of *", grant(policy.Admin, "*"), "AAAAD"},
-		{"admin of **", grant(policy.Admin, "a", "**"), "AAAAD"},
-		{"admin of some", grant(policy.Admin, "a*", "*b", "app/*"), "DDDDD"},
-		{"admin of none", policy.Subject{Grants: []policy.Grant{{Role: policy.Admin, Patterns: []string{}}}}, "DDDDD"},
-		{"admin of an empty pattern", grant(policy.Admin, ""), "DDDDD"},
-		{"writer", grant(policy.Writer), "DDDDD"},
-		{"reader", grant(policy.Reader), "DDDDD"},
-		{"auditor", grant(policy.Auditor), "DDADD"},
-		{"auditor of some", grant(policy.Auditor, "a*"), "DDDDD"},
-		{"unknown role", grant("root"), "DDDDD"},
-		{"auditor, and admin of some", policy.Subject{Grants: []policy.Grant{{Role: policy.Auditor}, {Role: policy.Admin, Patterns: []string{"a"}}}}, "DDADD"},
+		{"nobody", policy.Subject{}, "DDDDDDDDDD"},
+		{"operator", policy.Subject{Operator: true}, "AAAAAAAAAA"},
+		{"system", policy.Subject{System: true}, "AAAAAAAADD"},
+		{"system operator", policy.Subject{System: true, Operator: true}, "AAAAAAAAAA"},
+		{"admin", grant(policy.Admin), "AAAAAAAADD"},
+		{"admin of *", grant(policy.Admin, "*"), "AAAAAAAADD"},
+		{"admin of **", grant(policy.Admin, "a", "**"), "AAAAAAAADD"},
+		{"admin of some", grant(policy.Admin, "a*", "*b", "app/*"), "DDDDDDDDDD"},
+		{"admin of none", policy.Subject{Grants: []policy.Grant{{Role: policy.Admin, Patterns: []string{}}}}, "DDDDDDDDDD"},
+		{"admin of an empty pattern", grant(policy.Admin, ""), "DDDDDDDDDD"},
+		{"writer", grant(policy.Writer), "DDDDDDDDDD"},
+		{"reader", grant(policy.Reader), "DDDDDDDDDD"},
+		{"rotator", grant(policy.Rotator), "DDDDDDDDDD"},
+		{"auditor", grant(policy.Auditor), "DDDDDAADDD"},
+		{"auditor of some", grant(policy.Auditor, "a*"), "DDDDDDDDDD"},
+		{"unknown role", grant("root"), "DDDDDDDDDD"},
+		{"auditor, and admin of some", policy.Subject{Grants: []policy.Grant{{Role: policy.Auditor}, {Role: policy.Admin, Patterns: []string{"a"}}}}, "DDDDDAADDD"},
 	} {
 		for i, a := range onTenants {
 			if got, want := tc.s.Tenantwide(a), letters[tc.want[i]]; got != want {
@@ -373,7 +380,7 @@ func TestPatternCost(t *testing.T) {
 // More rights never mean less: adding a grant, and climbing the ladder of
 // roles, keeps whatever was allowed.
 func TestGrantsAddUp(t *testing.T) {
-	role := rapid.SampledFrom([]policy.Role{policy.Reader, policy.Writer, policy.Admin, policy.Auditor})
+	role := rapid.SampledFrom([]policy.Role{policy.Reader, policy.Writer, policy.Admin, policy.Rotator, policy.Auditor})
 	grant := rapid.Custom(func(t *rapid.T) policy.Grant {
 		return policy.Grant{Role: role.Draw(t, "role"), Patterns: rapid.SliceOfN(rapid.StringMatching(`[ab*]{1,3}`), 1, 3).Draw(t, "patterns")}
 	})
@@ -419,8 +426,8 @@ func TestValidateGrants(t *testing.T) {
 		{"most patterns", pattern(strings.Split(strings.Repeat("a ", secret.MaxPatterns-1)+"a", " ")...), ""},
 		{"none", nil, "grants: limit: 1 to 20 grants"},
 		{"too many", slices.Repeat([]policy.Grant{{Role: policy.Reader}}, secret.MaxGrants+1), "grants: limit: 1 to 20 grants"},
-		{"no role", []policy.Grant{{}}, "grants.role: admin, writer, reader or auditor"},
-		{"unknown role", []policy.Grant{{Role: "Admin"}}, "grants.role: admin, writer, reader or auditor"},
+		{"no role", []policy.Grant{{}}, "grants.role: admin, writer, reader, rotator or auditor"},
+		{"unknown role", []policy.Grant{{Role: "Admin"}}, "grants.role: admin, writer, reader, rotator or auditor"},
 		{"empty list", []policy.Grant{{Role: policy.Reader, Patterns: []string{}}}, "grants.patterns: at least one pattern; leave it out for all names"},
 		{"empty pattern", pattern(""), "grants.patterns: limit: 1 to 512 characters"},
 		{"long pattern", pattern(strings.Repeat("a", secret.MaxName+1)), "grants.patterns: limit: 1 to 512 characters"},
