@@ -52,6 +52,9 @@ var floors = map[string]int{
 	"internal/identity": 1,
 	"internal/wire":     1,
 
+	"internal/awsapi/iam":   1,
+	"internal/awsapi/sigv4": 1,
+
 	"internal/secret":    0,
 	"internal/secretbuf": 0,
 	"internal/schedule":  0,
