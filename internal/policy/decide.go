@@ -10,15 +10,50 @@ import (
 // MFAWindow is how long a second factor counts as fresh.
 const MFAWindow = 5 * time.Minute
 
+// Kind tells people from services.
+type Kind uint8
+
+// The kinds of a tenant's principals.
+const (
+	Service Kind = iota
+	Person
+)
+
 // Subject is a caller, as far as decisions need to know it. The zero value may
 // do nothing.
 type Subject struct {
 	Operator    bool // of the deployment: grants do not bind it
 	System      bool // our own work: no part of a decision binds it
-	Grants      []Grant
+	Kind        Kind
+	Name        string             // of the principal
+	Grants      []Grant            // of the principal; nil sets no bound, and gives nothing
+	Bound       []Grant            // of the credential itself; nil for all that the principal may
 	Service     string             // "" if the caller is no service
 	Environment secret.Environment // "" if it has none
 	MFA         time.Time          // when the last second factor was given; zero if never
+}
+
+// grants returns the lists of grants that must all allow an action: the
+// principal's, and the credential's own, which can narrow them and never
+// widens them. A principal without any leaves it to its credentials.
+func (s Subject) grants() [][]Grant {
+	switch {
+	case s.Bound == nil:
+		return [][]Grant{s.Grants}
+	case s.Grants == nil:
+		return [][]Grant{s.Bound}
+	}
+	return [][]Grant{s.Grants, s.Bound}
+}
+
+// every reports whether each list of grants has one for which f holds.
+func (s Subject) every(f func(Grant) bool) bool {
+	for _, list := range s.grants() {
+		if !slices.ContainsFunc(list, f) {
+			return false
+		}
+	}
+	return true
 }
 
 // Effect is a decision: whether, and if not, how to refuse.
@@ -80,10 +115,8 @@ func (s Subject) Tenantwide(a Action) Effect {
 	if s.Operator || s.System && !slices.Contains(ofOperators, a) {
 		return Allow
 	}
-	for _, g := range s.Grants {
-		if g.coversAll() && slices.Contains(onTenants[g.Role], a) {
-			return Allow
-		}
+	if s.every(func(g Grant) bool { return g.coversAll() && slices.Contains(onTenants[g.Role], a) }) {
+		return Allow
 	}
 	return Deny
 }
@@ -96,12 +129,7 @@ func (s Subject) granted(a Action, name secret.Name) bool {
 	if s.Operator || s.System {
 		return true
 	}
-	for _, g := range s.Grants {
-		if slices.Contains(onSecrets[g.Role], a) && g.covers(name) {
-			return true
-		}
-	}
-	return false
+	return s.every(func(g Grant) bool { return slices.Contains(onSecrets[g.Role], a) && g.covers(name) })
 }
 
 // refusal is how grants refuse. A look is answered as for a name that is not

@@ -411,6 +411,41 @@ func TestGrantsAddUp(t *testing.T) {
 	})
 }
 
+// A credential's own grants narrow those of its principal, and never widen them.
+func TestBound(t *testing.T) {
+	on := func(r policy.Role, patterns ...string) []policy.Grant {
+		return []policy.Grant{{Role: r, Patterns: patterns}}
+	}
+	for _, tc := range []struct {
+		name          string
+		grants, bound []policy.Grant
+		want          string // read app/db, read app/x, update app/db; the audit log
+	}{
+		{"neither", nil, nil, "HHDD"},
+		{"the principal's alone", on(policy.Writer, "app/*"), nil, "AAAD"},
+		{"the credential's alone", nil, on(policy.Reader, "app/db"), "AHDD"},
+		{"a narrower role", on(policy.Writer, "app/*"), on(policy.Reader, "*"), "AADD"},
+		{"a narrower pattern", on(policy.Writer, "app/*"), on(policy.Admin, "app/db"), "AHAD"},
+		{"a wider credential", on(policy.Reader, "app/db"), on(policy.Admin), "AHDD"},
+		{"nothing in common", on(policy.Admin, "other/*"), on(policy.Admin, "app/*"), "HHDD"},
+		{"a principal that has lost all", []policy.Grant{}, on(policy.Admin), "HHDD"},
+		{"a credential for nothing", on(policy.Admin), []policy.Grant{}, "HHDD"},
+		{"both for the tenant", on(policy.Admin), on(policy.Auditor), "HHDA"},
+		{"the principal alone for the tenant", on(policy.Admin), on(policy.Auditor, "a*"), "HHDD"},
+	} {
+		s := policy.Subject{Grants: tc.grants, Bound: tc.bound}
+		got := []policy.Effect{
+			policy.Decide(s, policy.Read, "app/db", secret.AccessPolicy{}, now), policy.Decide(s, policy.Read, "app/x", secret.AccessPolicy{}, now),
+			policy.Decide(s, policy.Update, "app/db", secret.AccessPolicy{}, now), s.Tenantwide(policy.ViewAudit),
+		}
+		for i, e := range got {
+			if want := letters[tc.want[i]]; e != want {
+				t.Errorf("%s, %d: %v, want %v", tc.name, i, e, want)
+			}
+		}
+	}
+}
+
 func TestValidateGrants(t *testing.T) {
 	pattern := func(p ...string) []policy.Grant { return []policy.Grant{{Role: policy.Reader, Patterns: p}} }
 	for _, tc := range []struct {
