@@ -1,7 +1,11 @@
-// Package schedule knows when a secret is to be rotated next. Today it holds
-// the fixed intervals; expressions and windows join them here.
+// Package schedule knows when a secret is to be rotated next: after a fixed
+// interval, or in the windows that a rate or cron expression opens, in the
+// form that AWS Secrets Manager publishes.
 //
-// Everything is pure: a time goes in, a time comes out, both in UTC.
+// Everything is pure: a time goes in, a time comes out, both in UTC. The place
+// of a secret within a window is derived from its identity, so that it is told
+// in advance and a thousand tenants with one schedule do not rotate in one
+// second. Start with Interval and Parse.
 package schedule
 
 import "time"
@@ -19,6 +23,8 @@ const (
 	Default            = Every90d
 )
 
+const day = 24 * time.Hour
+
 var days = map[Interval]int{Every7d: 7, Every30d: 30, Every90d: 90, Every180d: 180, Every365d: 365}
 
 // Valid reports whether i is one of the intervals.
@@ -31,5 +37,5 @@ func (i Interval) Next(t time.Time) time.Time {
 	if !ok {
 		return time.Time{}
 	}
-	return t.UTC().Add(time.Duration(n) * 24 * time.Hour)
+	return t.UTC().Add(time.Duration(n) * day)
 }
