@@ -47,7 +47,7 @@ func (s *statement) narrowed() bool {
 
 // anything reports whether one of the values leaves all in.
 func (c condition) anything() bool {
-	for _, v := range c.values {
+	for _, v := range c.wanted {
 		if c.operator.wild && strings.Trim(v, "*:") == "" || strings.HasSuffix(v, "/0") {
 			return true
 		}

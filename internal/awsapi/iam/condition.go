@@ -14,7 +14,7 @@ type condition struct {
 	ifExists bool
 	isNull   bool   // the operator Null, which has none
 	key      string // in lower case
-	values   []string
+	wanted   []string
 }
 
 // setOperator says how the values of a key that has several count.
@@ -44,7 +44,7 @@ func readConditions(raw json.RawMessage) (conditions []condition, err error) {
 		for key, raw := range keys {
 			c := base
 			c.key = strings.ToLower(key)
-			if c.values, err = conditionValues(raw); err != nil {
+			if c.wanted, err = conditionValues(raw); err != nil {
 				return nil, err
 			}
 			if err := c.check(); err != nil {
@@ -103,7 +103,7 @@ func conditionValues(raw json.RawMessage) (values []string, err error) {
 
 // check refuses values that could never mean anything.
 func (c condition) check() error {
-	for _, v := range c.values {
+	for _, v := range c.wanted {
 		if c.isNull {
 			if v != "true" && v != "false" {
 				return malformed("Null wants true or false")
@@ -125,7 +125,7 @@ func (p *Policy) holds(c condition, r Request) bool {
 	got := r.Keys[c.key]
 	switch {
 	case c.isNull:
-		return slices.Contains(c.values, strconv.FormatBool(len(got) == 0))
+		return slices.Contains(c.wanted, strconv.FormatBool(len(got) == 0))
 	case len(got) == 0:
 		// Absent: an operator that negates is content, and so are all values of none.
 		return c.ifExists || c.set == forAll || c.set == single && c.operator.negated
@@ -140,7 +140,7 @@ func (p *Policy) holds(c condition, r Request) bool {
 // matchesOne reports whether one of the request's values matches any of the
 // policy's.
 func (p *Policy) matchesOne(c condition, got string, r Request) bool {
-	for _, text := range c.values {
+	for _, text := range c.wanted {
 		want, ok := p.expand(text, r, c.operator.wild)
 		if ok && c.operator.match(want, got) {
 			return true
