@@ -1,0 +1,2 @@
+// Package awsapi is the front that speaks the protocol of AWS Secrets Manager.
+package awsapi
