@@ -16,8 +16,8 @@ const (
 
 // filter is one of a list's filters as it came in.
 type filter struct {
-	Key    string   `json:"Key"`
-	Values []string `json:"Values"`
+	Key   string   `json:"Key"`
+	Terms []string `json:"Values"`
 }
 
 // filterKeys are the attributes that a filter can ask for, in the order in
@@ -45,13 +45,13 @@ func checkFilters(filters []filter) error {
 		if !slices.Contains(filterKeys, f.Key) {
 			return validation(place+".key", "Member must satisfy enum value set: ["+strings.Join(filterKeys, ", ")+"]")
 		}
-		if len(f.Values) < 1 {
+		if len(f.Terms) < 1 {
 			return invalidParameter("Invalid filter values for key: " + f.Key)
 		}
-		if len(f.Values) > maxFilterValues {
+		if len(f.Terms) > maxFilterValues {
 			return validation(place+".values", fmt.Sprintf("Member must have length less than or equal to %d", maxFilterValues))
 		}
-		for _, v := range f.Values {
+		for _, v := range f.Terms {
 			if len(v) > maxFilterValue || !isFilterValue(v) {
 				return validation(place+".values", fmt.Sprintf(
 					`Member must satisfy constraint: [Member must have length less than or equal to %d, Member must satisfy regular expression pattern: ^\!?[a-zA-Z0-9 :_@\/\+\=\.\-\!]*$]`, maxFilterValue))
@@ -76,7 +76,7 @@ func isFilterValue(s string) bool {
 // values.
 func (s filtered) matches(filters []filter) bool {
 	for _, f := range filters {
-		if !slices.ContainsFunc(f.Values, func(v string) bool { return s.passes(f.Key, v) }) {
+		if !slices.ContainsFunc(f.Terms, func(v string) bool { return s.passes(f.Key, v) }) {
 			return false
 		}
 	}
