@@ -122,6 +122,8 @@ type (
 	Interval = schedule.Interval
 	// Error is an error of the business, with a stable Code.
 	Error = secret.Error
+	// Usage is how much of a limit is used.
+	Usage = secret.Usage
 )
 
 // Algorithms, kinds of value, staging labels and roles.
@@ -156,6 +158,7 @@ var (
 	ErrSuspended       = secret.ErrSuspended
 	ErrDecryption      = secret.ErrDecryption
 	ErrNoGenerator     = secret.ErrNoGenerator
+	ErrTooMany         = secret.ErrTooMany
 	ErrUnavailable     = secret.ErrUnavailable
 	ErrInternal        = secret.ErrInternal
 )

@@ -26,6 +26,9 @@ const (
 	// drawn at random up to a bound that doubles.
 	firstPause   = 50 * time.Millisecond
 	longestPause = 2 * time.Second
+	// longestWait is the longest that a server may ask for and still be asked
+	// again: who has to wait longer should hear why instead.
+	longestWait = 10 * time.Second
 )
 
 // request is one call of the API.
@@ -200,6 +203,9 @@ func again(err error, repeat bool) bool {
 	}
 	var refused *Error
 	if errors.As(err, &refused) {
+		if refused.RetryAfter > longestWait {
+			return false
+		}
 		switch refused.Status {
 		case http.StatusTooManyRequests:
 			return true
@@ -220,7 +226,7 @@ func pause(err error, attempt int) time.Duration {
 	wait := time.Duration(binary.LittleEndian.Uint64(random[:])%uint64(bound)) + 1
 	var refused *Error
 	if errors.As(err, &refused) {
-		wait += refused.retryAfter
+		wait += refused.RetryAfter
 	}
 	return wait
 }

@@ -125,7 +125,7 @@ func TestErrorsGoRound(t *testing.T) {
 	for _, sentinel := range []*secret.Error{
 		client.ErrNotFound, client.ErrUnauthenticated, client.ErrAccessDenied, client.ErrMFARequired, client.ErrInvalid,
 		client.ErrLimit, client.ErrExists, client.ErrConflict, client.ErrDeleted, client.ErrSuspended, client.ErrDecryption,
-		client.ErrNoGenerator, client.ErrUnavailable, client.ErrInternal,
+		client.ErrNoGenerator, client.ErrTooMany, client.ErrUnavailable, client.ErrInternal,
 	} {
 		s := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 			refuse(w, &secret.Error{Code: sentinel.Code, Field: "tags", Detail: "said why"})
@@ -149,10 +149,39 @@ func TestErrorsGoRound(t *testing.T) {
 	}
 }
 
+// TestErrorOfLimit: the figures of a limit and the wait arrive, in the client's
+// error and in the one that sentinels match.
+func TestErrorOfLimit(t *testing.T) {
+	s := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", wire.ProblemType)
+		w.Header().Set("Retry-After", "3")
+		w.WriteHeader(http.StatusTooManyRequests)
+		io.WriteString(w, `{"status":429,"code":"too_many_requests","detail":"slower","limit":10,"use":12}`)
+	})
+	c, pauses := dial(t, s, nil)
+	_, err := c.Session("").Describe(t.Context(), "a")
+	var e *client.Error
+	if !errors.As(err, &e) || !errors.Is(err, client.ErrTooMany) {
+		t.Fatal(err)
+	}
+	cause := secret.Of(err)
+	for _, got := range []struct {
+		usage *client.Usage
+		after time.Duration
+	}{{e.Usage, e.RetryAfter}, {cause.Usage, cause.RetryAfter}} {
+		if got.after != 3*time.Second || got.usage == nil || *got.usage != (client.Usage{Limit: 10, Used: 12}) {
+			t.Errorf("got %+v", got)
+		}
+	}
+	if len(*pauses) != 3 || (*pauses)[0] < 3*time.Second {
+		t.Errorf("pauses %v", *pauses)
+	}
+}
+
 func TestErrorsOfOthers(t *testing.T) {
 	for status, want := range map[int]error{
 		http.StatusBadGateway: client.ErrUnavailable, http.StatusUnauthorized: client.ErrUnauthenticated,
-		http.StatusFound: client.ErrInternal, http.StatusTeapot: client.ErrInvalid,
+		http.StatusFound: client.ErrInternal, http.StatusTooManyRequests: client.ErrTooMany, http.StatusTeapot: client.ErrInvalid,
 	} {
 		s := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Location", "/elsewhere")
@@ -210,6 +239,14 @@ func TestRetries(t *testing.T) {
 		c, pauses := dial(t, s, nil)
 		if err := put(c, client.Put{}); err != nil || len(*pauses) != 1 || (*pauses)[0] < 7*time.Second {
 			t.Errorf("%v, pauses %v", err, *pauses)
+		}
+	})
+	t.Run("but not every wish", func(t *testing.T) {
+		s, calls, _ := unavailable(1, "11")
+		c, _ := dial(t, s, nil)
+		var e *client.Error
+		if err := put(c, client.Put{}); !errors.As(err, &e) || e.RetryAfter != 11*time.Second || calls.Load() != 1 {
+			t.Errorf("%v after %d calls", err, calls.Load())
 		}
 	})
 	t.Run("it gives up", func(t *testing.T) {

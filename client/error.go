@@ -23,9 +23,10 @@ type Error struct {
 	Code          Code   // stable name of the error
 	Field         string // the input at fault, if one is
 	Detail        string
-	CorrelationID string // finds the audit entry; the id of a denial
+	CorrelationID string        // finds the audit entry; the id of a denial
+	Usage         *Usage        // of the limit that was reached; nil where nothing is counted
+	RetryAfter    time.Duration // what the server asks to wait; 0 if it asks nothing
 	cause         *secret.Error
-	retryAfter    time.Duration
 }
 
 // Error returns the server's words.
@@ -45,7 +46,7 @@ const maxProblem = 64 << 10
 // errorOf reads an error answer. One without a body of ours, say of a proxy,
 // still gets the sentinel of its status.
 func errorOf(r *http.Response) *Error {
-	e := &Error{Status: r.StatusCode, retryAfter: retryAfter(r.Header.Get("Retry-After"))}
+	e := &Error{Status: r.StatusCode, RetryAfter: retryAfter(r.Header.Get("Retry-After"))}
 	body, err := secretbuf.ReadAll(io.LimitReader(r.Body, maxProblem), maxProblem)
 	if err == nil {
 		defer body.Release()
@@ -58,7 +59,8 @@ func errorOf(r *http.Response) *Error {
 		return e
 	}
 	e.cause = p.Err()
-	e.Code, e.Field, e.Detail = e.cause.Code, e.cause.Field, e.cause.Detail
+	e.cause.RetryAfter = e.RetryAfter
+	e.Code, e.Field, e.Detail, e.Usage = e.cause.Code, e.cause.Field, e.cause.Detail, e.cause.Usage
 	e.CorrelationID = p.CorrelationID
 	return e
 }

@@ -39,6 +39,7 @@ type (
 	Info         = secret.Info
 	VersionInfo  = secret.VersionInfo
 	Code         = secret.Code
+	Usage        = secret.Usage
 	Grant        = policy.Grant
 	Role         = policy.Role
 	Entry        = audit.Entry
@@ -98,6 +99,7 @@ var (
 	ErrSuspended       = secret.ErrSuspended
 	ErrDecryption      = secret.ErrDecryption
 	ErrNoGenerator     = secret.ErrNoGenerator
+	ErrTooMany         = secret.ErrTooMany
 	ErrUnavailable     = secret.ErrUnavailable
 	ErrInternal        = secret.ErrInternal
 )

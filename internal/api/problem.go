@@ -2,6 +2,8 @@ package api
 
 import (
 	"net/http"
+	"strconv"
+	"time"
 
 	"fastness/internal/secret"
 	"fastness/internal/secretbuf"
@@ -43,6 +45,8 @@ func (c *call) fail(err error) {
 		h.Set("WWW-Authenticate", `Bearer realm="fastness"`)
 	case http.StatusServiceUnavailable:
 		h.Set("Retry-After", "1")
+	case http.StatusTooManyRequests:
+		h.Set("Retry-After", strconv.FormatInt(int64(max(e.RetryAfter, time.Second)/time.Second), 10))
 	}
 	var b secretbuf.Builder
 	defer b.Release()

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -41,7 +42,7 @@ func TestErrorsGoRound(t *testing.T) {
 	for _, want := range []*secret.Error{
 		secret.ErrNotFound, secret.ErrUnauthenticated, secret.ErrAccessDenied, secret.ErrMFARequired, secret.ErrInvalid,
 		secret.ErrLimit, secret.ErrExists, secret.ErrConflict, secret.ErrDeleted, secret.ErrSuspended, secret.ErrDecryption,
-		secret.ErrNoGenerator, secret.ErrUnavailable, secret.ErrInternal,
+		secret.ErrNoGenerator, secret.ErrTooMany, secret.ErrUnavailable, secret.ErrInternal,
 	} {
 		thrown := fmt.Errorf("outer: %w", (&secret.Error{Code: want.Code, Field: "f", Detail: want.Detail}).With(errors.New("inner cause")))
 		response, p := answerTo(t, s, func() error { return thrown })
@@ -52,9 +53,13 @@ func TestErrorsGoRound(t *testing.T) {
 		if response.StatusCode != p.Status || p.Status != wire.Status(want.Code) || p.Title != http.StatusText(p.Status) || p.Type != "about:blank" {
 			t.Errorf("%s: status %d, problem %+v", want.Code, response.StatusCode, p)
 		}
-		if retry := response.Header.Get("Retry-After"); (retry != "") != (p.Status == 503) {
+		if retry := response.Header.Get("Retry-After"); (retry != "") != (p.Status == 503 || p.Status == 429) {
 			t.Errorf("%s: Retry-After %q", want.Code, retry)
 		}
+	}
+	response, _ := answerTo(t, s, func() error { return secret.TooMany("too many", 90*time.Second) })
+	if got := response.Header.Get("Retry-After"); got != "90" {
+		t.Errorf("Retry-After %q, want 90", got)
 	}
 	_, p := answerTo(t, s, func() error { return errors.New("disk sda1 on fire") })
 	if diff := cmp.Diff(wire.Problem{Type: "about:blank", Title: "Internal Server Error", Status: 500,

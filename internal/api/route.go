@@ -71,7 +71,7 @@ func (r *Route) Statuses() []int {
 	}
 	all = append(all, r.Success...)
 	if !r.Open {
-		all = append(all, http.StatusUnauthorized, http.StatusForbidden, http.StatusServiceUnavailable)
+		all = append(all, http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests, http.StatusServiceUnavailable)
 	}
 	if strings.Contains(r.Pattern, "{") || r.Action == audit.AuditProof || r.Action == audit.AuditCheckpoint {
 		all = append(all, http.StatusNotFound)

@@ -1,6 +1,10 @@
 package secret
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+	"time"
+)
 
 // Code is the stable name of an error, the same in the library, in HTTP
 // answers and in the audit log.
@@ -16,6 +20,15 @@ type Error struct {
 	Field  string // the input at fault, if one is
 	Detail string // for the caller; names the limit where one was passed
 	Cause  error  // for the operator's log, never for the caller
+
+	Usage      *Usage        // of the limit that was reached; nil where nothing is counted
+	RetryAfter time.Duration // when it is worth trying again; 0 where waiting alone does not help
+}
+
+// Usage is how much of a limit is used.
+type Usage struct {
+	Limit int64 // the tightest one that holds
+	Used  int64
 }
 
 // Error returns the text for the caller.
@@ -60,6 +73,8 @@ var (
 	ErrSuspended = &Error{Code: "tenant_suspended", Detail: "the tenant is suspended"}
 	// ErrDecryption is a stored value that does not open.
 	ErrDecryption = &Error{Code: "decryption_failed", Detail: "the stored value could not be opened"}
+	// ErrTooMany is a caller, or an address, that asks too often for now.
+	ErrTooMany = &Error{Code: "too_many_requests", Detail: "too many requests; try again later"}
 	// ErrNoGenerator is a rotation without a value and without a rule to make one.
 	ErrNoGenerator = &Error{Code: "no_generator", Detail: "no rule makes a value for this name; give one, or use a name that contains \"password\" or \"api-key\""}
 	// ErrUnavailable is a store or an audit log that cannot be written now.
@@ -76,6 +91,16 @@ func Invalid(field, rule string) error {
 // Limited is an ErrLimit that names the field and the limit.
 func Limited(field, limit string) error {
 	return &Error{Code: ErrLimit.Code, Field: field, Detail: "limit: " + limit}
+}
+
+// TooMany is an ErrTooMany that says of what, and how long to wait: whole
+// seconds, at least one.
+func TooMany(what string, wait time.Duration) *Error {
+	seconds := max((wait+time.Second-1)/time.Second, 1)
+	return &Error{
+		Code: ErrTooMany.Code, Detail: fmt.Sprintf("%s; try again in %d s", what, seconds),
+		RetryAfter: seconds * time.Second,
+	}
 }
 
 // Conflict is an ErrConflict that says what was expected.

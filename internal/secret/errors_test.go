@@ -5,19 +5,21 @@ import (
 	"fmt"
 	"io"
 	"testing"
+	"time"
 
 	"fastness/internal/secret"
 )
 
 var sentinels = []*secret.Error{
 	secret.ErrNotFound, secret.ErrUnauthenticated, secret.ErrAccessDenied, secret.ErrMFARequired, secret.ErrInvalid, secret.ErrLimit, secret.ErrExists,
-	secret.ErrConflict, secret.ErrDeleted, secret.ErrSuspended, secret.ErrDecryption, secret.ErrNoGenerator, secret.ErrUnavailable, secret.ErrInternal,
+	secret.ErrConflict, secret.ErrDeleted, secret.ErrSuspended, secret.ErrDecryption, secret.ErrTooMany,
+	secret.ErrNoGenerator, secret.ErrUnavailable, secret.ErrInternal,
 }
 
 // The codes are a promise to clients and to readers of the audit log.
 func TestCodes(t *testing.T) {
 	want := []secret.Code{"not_found", "unauthenticated", "access_denied", "mfa_required", "invalid_request", "limit_exceeded", "already_exists",
-		"conflict", "deleted", "tenant_suspended", "decryption_failed", "no_generator", "unavailable", "internal"}
+		"conflict", "deleted", "tenant_suspended", "decryption_failed", "too_many_requests", "no_generator", "unavailable", "internal"}
 	for i, e := range sentinels {
 		if e.Code != want[i] || e.Detail == "" || e.Field != "" || e.Cause != nil {
 			t.Errorf("got %+v, want code %s", e, want[i])
@@ -58,9 +60,23 @@ func TestConstructors(t *testing.T) {
 		{secret.Invalid("name", "only letters"), secret.ErrInvalid, "name: only letters"},
 		{secret.Limited("tags", "at most 50"), secret.ErrLimit, "tags: limit: at most 50"},
 		{secret.Conflict("the label moved"), secret.ErrConflict, "the label moved"},
+		{secret.TooMany("too many bad credentials", 0), secret.ErrTooMany, "too many bad credentials; try again in 1 s"},
+		{secret.TooMany("too many requests", time.Second+1), secret.ErrTooMany, "too many requests; try again in 2 s"},
 	} {
 		if !errors.Is(tc.err, tc.sentinel) || tc.err.Error() != tc.text {
 			t.Errorf("got %v, want %s: %s", tc.err, tc.sentinel.Code, tc.text)
+		}
+	}
+}
+
+// The wait is told in the text and beside it, and is the same in both.
+func TestTooManyWaits(t *testing.T) {
+	for wait, want := range map[time.Duration]time.Duration{
+		-time.Hour: time.Second, 0: time.Second, 1: time.Second, time.Second: time.Second,
+		time.Second + 1: 2 * time.Second, time.Minute: time.Minute,
+	} {
+		if got := secret.TooMany("x", wait).RetryAfter; got != want {
+			t.Errorf("a wait of %v is told as %v, want %v", wait, got, want)
 		}
 	}
 }

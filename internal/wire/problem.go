@@ -18,6 +18,8 @@ type Problem struct {
 	Detail        string      `json:"detail"`
 	Code          secret.Code `json:"code"`
 	Field         string      `json:"field,omitzero"` // the input at fault, if one is
+	Limit         *int64      `json:"limit,omitzero"` // that was reached, if it counts something
+	Use           *int64      `json:"use,omitzero"`   // of that limit
 	CorrelationID string      `json:"correlationId"`
 }
 
@@ -41,6 +43,7 @@ var outcomes = []outcome{
 	{secret.ErrExists, http.StatusConflict},
 	{secret.ErrDeleted, http.StatusConflict},
 	{secret.ErrNoGenerator, http.StatusUnprocessableEntity},
+	{secret.ErrTooMany, http.StatusTooManyRequests},
 	{secret.ErrInternal, http.StatusInternalServerError},
 	{secret.ErrDecryption, http.StatusInternalServerError},
 	{secret.ErrUnavailable, http.StatusServiceUnavailable},
@@ -59,7 +62,7 @@ func Status(code secret.Code) int {
 // ProblemOf returns the document for an error. The cause stays behind.
 func ProblemOf(err *secret.Error, correlationID string) Problem {
 	status := Status(err.Code)
-	return Problem{
+	p := Problem{
 		Type:          "about:blank",
 		Title:         http.StatusText(status),
 		Status:        status,
@@ -68,9 +71,14 @@ func ProblemOf(err *secret.Error, correlationID string) Problem {
 		Field:         err.Field,
 		CorrelationID: correlationID,
 	}
+	if u := err.Usage; u != nil {
+		p.Limit, p.Use = &u.Limit, &u.Used
+	}
+	return p
 }
 
-// Err returns the error that the document was made from. For a document
+// Err returns the error that the document was made from, without RetryAfter,
+// which travels in a header. For a document
 // without a code, or with one of a newer server, the status decides.
 func (p Problem) Err() *secret.Error {
 	e := &secret.Error{Code: p.Code, Field: p.Field, Detail: p.Detail}
@@ -79,6 +87,9 @@ func (p Problem) Err() *secret.Error {
 	}
 	if e.Detail == "" {
 		e.Detail = StatusError(p.Status).Detail
+	}
+	if p.Limit != nil && p.Use != nil {
+		e.Usage = &secret.Usage{Limit: *p.Limit, Used: *p.Use}
 	}
 	return e
 }
@@ -101,7 +112,7 @@ func StatusError(status int) *secret.Error {
 		}
 	}
 	switch status {
-	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusGatewayTimeout:
+	case http.StatusBadGateway, http.StatusGatewayTimeout:
 		return secret.ErrUnavailable
 	}
 	if status >= 400 && status < 500 {

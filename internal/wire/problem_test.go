@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -27,6 +28,7 @@ var statuses = []struct {
 	{secret.ErrConflict, 409},
 	{secret.ErrDeleted, 409},
 	{secret.ErrNoGenerator, 422},
+	{secret.ErrTooMany, 429},
 	{secret.ErrDecryption, 500},
 	{secret.ErrInternal, 500},
 	{secret.ErrUnavailable, 503},
@@ -75,6 +77,28 @@ func TestProblem(t *testing.T) {
 	}
 }
 
+// The figures of a limit travel, also where nothing of it is used.
+func TestProblemOfLimit(t *testing.T) {
+	for _, used := range []int64{0, 3} {
+		e := secret.TooMany("too many", time.Minute)
+		e.Usage = &secret.Usage{Limit: 3, Used: used}
+		text := encode(t, wire.ProblemOf(e, "c"))
+		if want := fmt.Sprintf(`"limit":3,"use":%d,`, used); !strings.Contains(text, want) {
+			t.Errorf("%s lacks %s", text, want)
+		}
+		var p wire.Problem
+		if err := wire.DecodeReply(body(t, text), &p); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(e.Usage, p.Err().Usage); diff != "" {
+			t.Error(diff)
+		}
+	}
+	if text := encode(t, wire.ProblemOf(secret.ErrNotFound, "c")); strings.Contains(text, "limit") {
+		t.Errorf("figures of no limit: %s", text)
+	}
+}
+
 // An answer without a code that we know is judged by its status.
 func TestForeignProblem(t *testing.T) {
 	for _, tc := range []struct {
@@ -82,7 +106,7 @@ func TestForeignProblem(t *testing.T) {
 		want   *secret.Error
 	}{
 		{400, secret.ErrInvalid}, {401, secret.ErrUnauthenticated}, {403, secret.ErrAccessDenied}, {404, secret.ErrNotFound},
-		{405, secret.ErrInvalid}, {409, secret.ErrConflict}, {413, secret.ErrInvalid}, {422, secret.ErrNoGenerator}, {429, secret.ErrUnavailable},
+		{405, secret.ErrInvalid}, {409, secret.ErrConflict}, {413, secret.ErrInvalid}, {422, secret.ErrNoGenerator}, {429, secret.ErrTooMany},
 		{500, secret.ErrInternal}, {502, secret.ErrUnavailable}, {503, secret.ErrUnavailable}, {504, secret.ErrUnavailable},
 		{0, secret.ErrInternal}, {200, secret.ErrInternal}, {302, secret.ErrInternal}, {599, secret.ErrInternal},
 	} {
