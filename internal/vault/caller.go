@@ -59,28 +59,38 @@ func (v *Vault) system() *Caller {
 
 // Authenticate finds out who sent a bearer token. A refusal is recorded before
 // it is returned as secret.ErrUnauthenticated, whatever was wrong with the
-// token; an empty one is none.
+// token; an empty one is none. From an address that brings many bad ones it is
+// secret.ErrTooMany for a while; a good one works from there all the same.
 func (v *Vault) Authenticate(ctx context.Context, o Origin, token []byte) (*Caller, error) {
 	hash, err := identity.HashToken(token)
 	if err != nil {
-		return nil, v.Refuse(ctx, o, secret.ErrUnauthenticated)
+		return nil, v.refuseCredential(ctx, o, token)
 	}
 	cred, tenant, err := v.credential(ctx, hash)
 	switch {
 	case errors.Is(err, store.ErrAbsent):
-		return nil, v.Refuse(ctx, o, secret.ErrUnauthenticated)
+		return nil, v.refuseCredential(ctx, o, token)
 	case err != nil:
 		return nil, v.Refuse(ctx, o, v.answer(err))
 	case !usable(cred, tenant, v.now()):
-		return nil, v.Refuse(ctx, o, secret.ErrUnauthenticated)
+		return nil, v.refuseCredential(ctx, o, token)
 	}
 	switch err := v.noteUse(ctx, cred); {
 	case errors.Is(err, store.ErrAbsent): // gone meanwhile
-		return nil, v.Refuse(ctx, o, secret.ErrUnauthenticated)
+		return nil, v.refuseCredential(ctx, o, token)
 	case err != nil:
 		return nil, v.Refuse(ctx, o, v.answer(err))
 	}
 	return callerOf(o, cred, tenant), nil
+}
+
+// refuseCredential is Refuse for a token that is not good. An address that
+// brings many of them is slowed.
+func (v *Vault) refuseCredential(ctx context.Context, o Origin, token []byte) error {
+	if len(token) == 0 {
+		return v.Refuse(ctx, o, secret.ErrUnauthenticated)
+	}
+	return v.Refuse(ctx, o, v.attempts.failed(o.Address))
 }
 
 // credential finds a token and its tenant, among those known or in the store.
@@ -136,15 +146,16 @@ func (v *Vault) noteUse(ctx context.Context, c *store.Credential) error {
 
 // Refuse records a request that was refused before its caller was known, in
 // the deployment's log, and returns err; or secret.ErrUnavailable if the
-// record could not be written. Above a rate such refusals share one counted
-// entry, and wait for it.
+// record could not be written. Above a rate, and where err is
+// secret.ErrTooMany, such refusals share one counted entry, and wait for it.
 func (v *Vault) Refuse(ctx context.Context, o Origin, err error) error {
 	e := audit.Entry{
 		Timestamp: v.now(), Action: audit.Login,
 		IPAddress: o.Address, UserAgent: o.UserAgent, CorrelationID: o.CorrelationID,
 	}
 	e.Result, e.Error = result(err)
-	if rerr := v.refusals.record(ctx, e); rerr != nil {
+	alone := !errors.Is(err, secret.ErrTooMany) && v.refusals.limiter.Allow()
+	if rerr := v.refusals.record(ctx, e, alone); rerr != nil {
 		return secret.ErrUnavailable.With(errors.Join(rerr, err))
 	}
 	return err

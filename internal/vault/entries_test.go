@@ -3,6 +3,7 @@ package vault_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -203,7 +204,7 @@ func TestRefusedCredentials(t *testing.T) {
 	var waited sync.Map
 	for i := range flood {
 		wg.Go(func() {
-			o := vault.Origin{Address: "192.0.2.9", UserAgent: "flood", CorrelationID: fmt.Sprint(i)}
+			o := vault.Origin{Address: fmt.Sprintf("192.0.%d.%d", i/256, i%256), UserAgent: "flood", CorrelationID: fmt.Sprint(i)}
 			if i%4 == 0 { // a front's refusal of another kind
 				if err := f.Refuse(ctx, o, secret.Invalid("body", "a JSON object")); !errors.Is(err, secret.ErrInvalid) {
 					t.Error(err)
@@ -224,14 +225,14 @@ func TestRefusedCredentials(t *testing.T) {
 		kinds[string(e.Result)+" "+e.Error] += max(e.Count, 1)
 		if e.Count == 0 {
 			alone++
-			if e.IPAddress != "192.0.2.9" || e.UserAgent != "flood" {
+			if !strings.HasPrefix(e.IPAddress, "192.0.") || e.UserAgent != "flood" {
 				t.Errorf("alone: %+v", e)
 			}
 			continue
 		}
 		shared++
 		counted += e.Count
-		if e.IPAddress != "" || e.UserAgent != "" {
+		if e.UserAgent != "" || e.IPAddress != "" && e.Count > 1 {
 			t.Errorf("an entry of many names one: %+v", e)
 		}
 	}

@@ -27,6 +27,7 @@ func (v *Vault) runJanitor(ctx context.Context) {
 		case <-tick.C:
 			v.keys.expire()
 			v.expireKnown()
+			v.attempts.expire()
 			if err := v.purgeAll(ctx); err != nil && ctx.Err() == nil {
 				v.log.ErrorContext(ctx, "purging deleted secrets", "error", err, "cause", secret.Of(err).Cause)
 			}

@@ -8,23 +8,39 @@ import (
 	"golang.org/x/time/rate"
 
 	"fastness/internal/audit"
+	"fastness/internal/secret"
 )
 
-// Unauthenticated refusals cost the sender nothing, so above a rate they share
-// an entry. Those above it wait for that entry, which also slows the sender.
+// Refusals before anything was looked at cost the sender nothing, so above a
+// rate they share an entry. Those that do wait for that entry, which also
+// slows the sender.
 const (
-	refusalRate   = 50 // entries a second of their own
+	refusalRate   = 50 // entries a second of their own, of all senders unknown
 	refusalBurst  = 100
 	refusalWindow = 250 * time.Millisecond // how long a counted entry collects
+	// maxCrowds bounds the counted entries that collect at once and name whom
+	// they count. Those above it are counted together.
+	maxCrowds = 16
 )
 
-// refusals records unauthenticated refusals, each before it is answered.
+// refusals records cheap refusals, each before it is answered.
 type refusals struct {
 	vault   *Vault
-	limiter *rate.Limiter
+	limiter *rate.Limiter // of entries of their own before the caller is known
 
-	mu   sync.Mutex          // guards open, briefly
-	open map[string]*counted // what collects now, by the error of its entry
+	mu   sync.Mutex         // guards open, briefly
+	open map[crowd]*counted // what collects now
+}
+
+// crowd is what refusals that share an entry have in common, and all that the
+// entry tells of them. The address and the principal are empty where they
+// differ.
+type crowd struct {
+	tenant    secret.TenantName
+	action    audit.Action
+	error     string
+	address   string
+	principal string
 }
 
 // counted is an entry that stands for many refusals.
@@ -37,11 +53,12 @@ type counted struct {
 func (r *refusals) init(v *Vault) {
 	r.vault = v
 	r.limiter = rate.NewLimiter(refusalRate, refusalBurst)
-	r.open = make(map[string]*counted)
+	r.open = make(map[crowd]*counted)
 }
 
-func (r *refusals) record(ctx context.Context, e audit.Entry) error {
-	if r.limiter.Allow() {
+// record makes a refusal durable, in an entry of its own or in a shared one.
+func (r *refusals) record(ctx context.Context, e audit.Entry, alone bool) error {
+	if alone {
 		return r.vault.append(ctx, e)
 	}
 	c := r.join(e)
@@ -53,26 +70,29 @@ func (r *refusals) record(ctx context.Context, e audit.Entry) error {
 	}
 }
 
-// join adds e to the open entry, or opens one that closes after the window.
+// join adds e to its open entry, or opens one that closes after the window.
 func (r *refusals) join(e audit.Entry) *counted {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if c := r.open[e.Error]; c != nil {
+	k := crowd{e.TenantID, e.Action, e.Error, e.IPAddress, e.UserID}
+	if r.open[k] == nil && len(r.open) >= maxCrowds {
+		k.address, k.principal = "", ""
+	}
+	if c := r.open[k]; c != nil {
 		c.entry.Count++
 		return c
 	}
-	// Where many come from is not where one came from.
-	e.IPAddress, e.UserAgent, e.Count = "", "", 1
+	e.IPAddress, e.UserID, e.UserAgent, e.Count = k.address, k.principal, "", 1
 	c := &counted{entry: e, done: make(chan struct{})}
-	r.open[e.Error] = c
-	r.vault.start(func() { r.close(c) })
+	r.open[k] = c
+	r.vault.start(func() { r.close(k, c) })
 	return c
 }
 
-func (r *refusals) close(c *counted) {
+func (r *refusals) close(k crowd, c *counted) {
 	time.Sleep(refusalWindow)
 	r.mu.Lock()
-	delete(r.open, c.entry.Error)
+	delete(r.open, k)
 	r.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()

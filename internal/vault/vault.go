@@ -94,6 +94,7 @@ type Vault struct {
 	versions known[versionKey, knownVersion]
 	journal  journal
 	refusals refusals
+	attempts attempts
 	cancel   context.CancelFunc
 	tasks    sync.WaitGroup
 	closing  sync.Once
@@ -117,6 +118,7 @@ func Open(ctx context.Context, c Config) (*Vault, error) {
 		return nil, err
 	}
 	v.refusals.init(v)
+	v.attempts.init(c.Now)
 	background, cancel := context.WithCancel(context.Background())
 	v.cancel = cancel
 	if !c.NoBackground {
@@ -270,7 +272,7 @@ func result(err error) (audit.Result, string) {
 	e := secret.Of(err)
 	switch {
 	case errors.Is(err, errHidden), errors.Is(e, secret.ErrAccessDenied), errors.Is(e, secret.ErrMFARequired),
-		errors.Is(e, secret.ErrSuspended), errors.Is(e, secret.ErrUnauthenticated):
+		errors.Is(e, secret.ErrSuspended), errors.Is(e, secret.ErrUnauthenticated), errors.Is(e, secret.ErrTooMany):
 		return audit.AccessDenied, string(e.Code)
 	case errors.Is(e, secret.ErrNotFound):
 		return audit.NotFound, string(e.Code)
