@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -71,6 +72,43 @@ func TestCredentialInURL(t *testing.T) {
 	}
 	if got := s.entries("", "action=login"); len(got) != 6 {
 		t.Errorf("%d entries, want 6", len(got))
+	}
+}
+
+// TestBadCredentialsAreSlowed: the connection's address counts, whatever a
+// header says; a good token works from there all the same.
+func TestBadCredentialsAreSlowed(t *testing.T) {
+	s := newService(t)
+	try := func(i int, token string) answer {
+		request, err := http.NewRequest("GET", s.http.URL+api.Prefix+"/whoami", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other := fmt.Sprintf("198.51.100.%d", i)
+		for _, name := range []string{"X-Forwarded-For", "X-Real-Ip", "X-Client-Ip", "True-Client-Ip", "Cf-Connecting-Ip"} {
+			request.Header[name] = []string{other, "203.0.113." + fmt.Sprint(i)}
+		}
+		request.Header.Set("Forwarded", "for="+other)
+		request.Header.Set("Authorization", "Bearer "+token)
+		return s.send(request)
+	}
+	var slowed answer
+	for i := range 22 {
+		if slowed = try(i, "fst_nonsense"); i < 21 && slowed.status != 401 {
+			t.Fatalf("try %d: %d %s", i, slowed.status, slowed.body)
+		}
+	}
+	p := slowed.problem(t)
+	if slowed.status != 429 || p.Code != secret.ErrTooMany.Code || slowed.header.Get("Retry-After") != "1" {
+		t.Errorf("%d, Retry-After %q: %s", slowed.status, slowed.header.Get("Retry-After"), slowed.body)
+	}
+	if a := try(0, s.operator); a.status != 200 {
+		t.Errorf("a good token: %d %s", a.status, a.body)
+	}
+	for _, e := range s.entries("", "action=login") {
+		if e.IPAddress != "127.0.0.1" {
+			t.Errorf("an entry names %s", e.IPAddress)
+		}
 	}
 }
 
