@@ -412,7 +412,7 @@ func entrySchema() object {
 	}
 	properties, required := object{}, []string{}
 	full := audit.Entry{
-		Timestamp: time.Unix(1, 0), Version: "1", OldVersion: "1", NewVersion: "1", Count: 1, Nonce: "n",
+		Timestamp: time.Unix(1, 0), Version: "1", OldVersion: "1", NewVersion: "1", Count: 1, Target: "x", Nonce: "n",
 		TreeSize: 1, Detail: "d", Redacted: true,
 	}
 	for name, v := range fields(full) {

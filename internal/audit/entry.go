@@ -71,6 +71,7 @@ const System = "system"
 const (
 	MaxSecretName    = 512
 	MaxUserID        = 256
+	MaxTarget        = 256
 	MaxIPAddress     = 64
 	MaxUserAgent     = 256
 	MaxError         = 512
@@ -84,7 +85,7 @@ const (
 // Entry is one line of the log: an access, a refusal, or an administrative
 // act. It never holds a value of a secret.
 //
-// SecretName, UserID, IPAddress, UserAgent and Error are the personal part:
+// SecretName, UserID, Target, IPAddress, UserAgent and Error are the personal part:
 // the tree commits to them without holding them, and after a redaction they
 // are empty and Redacted is set. All else is public within the log and must
 // name no person.
@@ -98,7 +99,8 @@ type Entry struct {
 	Action        Action
 	SecretName    string
 	TenantID      secret.TenantName // the tenant's name; empty for the deployment itself
-	UserID        string
+	UserID        string            // who did it
+	Target        string            // the principal whom it was done to, if one was
 	IPAddress     string
 	UserAgent     string
 	Result        Result
@@ -125,6 +127,7 @@ type entryJSON struct {
 	SecretName    string            `json:"secretName"`
 	TenantID      secret.TenantName `json:"tenantId"`
 	UserID        string            `json:"userId"`
+	Target        string            `json:"target,omitempty"`
 	IPAddress     string            `json:"ipAddress"`
 	UserAgent     string            `json:"userAgent"`
 	Result        Result            `json:"result"`
@@ -156,7 +159,7 @@ func parseTime(s string) (time.Time, error) {
 func toJSON(e *Entry) entryJSON {
 	return entryJSON{
 		Index: e.Index, Seq: e.Seq, Timestamp: formatTime(e.Timestamp), Action: e.Action,
-		SecretName: e.SecretName, TenantID: e.TenantID, UserID: e.UserID,
+		SecretName: e.SecretName, TenantID: e.TenantID, UserID: e.UserID, Target: e.Target,
 		IPAddress: e.IPAddress, UserAgent: e.UserAgent, Result: e.Result, Error: e.Error,
 		CorrelationID: e.CorrelationID, Version: e.Version, OldVersion: e.OldVersion,
 		NewVersion: e.NewVersion, Count: e.Count, Nonce: e.Nonce, TreeSize: e.TreeSize,
@@ -168,7 +171,7 @@ func fromJSON(j *entryJSON) (Entry, error) {
 	t, err := parseTime(j.Timestamp)
 	return Entry{
 		Index: j.Index, Seq: j.Seq, Timestamp: t, Action: j.Action,
-		SecretName: j.SecretName, TenantID: j.TenantID, UserID: j.UserID,
+		SecretName: j.SecretName, TenantID: j.TenantID, UserID: j.UserID, Target: j.Target,
 		IPAddress: j.IPAddress, UserAgent: j.UserAgent, Result: j.Result, Error: j.Error,
 		CorrelationID: j.CorrelationID, Version: j.Version, OldVersion: j.OldVersion,
 		NewVersion: j.NewVersion, Count: j.Count, Nonce: j.Nonce, TreeSize: j.TreeSize,
@@ -195,6 +198,7 @@ func (e *Entry) UnmarshalJSON(b []byte) error {
 func (e *Entry) clean() error {
 	e.SecretName = Clean(e.SecretName, MaxSecretName)
 	e.UserID = Clean(e.UserID, MaxUserID)
+	e.Target = Clean(e.Target, MaxTarget)
 	e.IPAddress = Clean(e.IPAddress, MaxIPAddress)
 	e.UserAgent = Clean(e.UserAgent, MaxUserAgent)
 	e.Error = Clean(e.Error, MaxError)
@@ -231,7 +235,7 @@ func (e *Entry) check() error {
 		return errors.New("count or tree size is negative")
 	case len(e.Detail) > MaxDetail:
 		return errDetail
-	case len(e.SecretName) > MaxSecretName || len(e.UserID) > MaxUserID || len(e.IPAddress) > MaxIPAddress ||
+	case len(e.SecretName) > MaxSecretName || len(e.UserID) > MaxUserID || len(e.Target) > MaxTarget || len(e.IPAddress) > MaxIPAddress ||
 		len(e.UserAgent) > MaxUserAgent || len(e.Error) > MaxError || len(e.CorrelationID) > MaxCorrelationID ||
 		len(e.Version) > MaxVersionText || len(e.OldVersion) > MaxVersionText ||
 		len(e.NewVersion) > MaxVersionText || len(e.Nonce) > MaxNonce:

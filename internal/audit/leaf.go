@@ -52,7 +52,7 @@ func (l *LeafEntry) Hash() (tlog.Hash, error) {
 		personal := appendPersonal(bytes.Clone(l.PersonalSalt), &l.Entry)
 		if sha256.Sum256(personal) != l.Commitment {
 			return tlog.Hash{}, l.fault(BadCommitment,
-				"the entry was changed: secretName, userId, ipAddress, userAgent or error is not what it committed to")
+				"the entry was changed: secretName, userId, target, ipAddress, userAgent or error is not what it committed to")
 		}
 	}
 	public := appendPublic(make([]byte, 0, publicLen(&l.Entry)), &l.Entry)
@@ -70,7 +70,7 @@ func (l *LeafEntry) checkForm() error {
 		return errors.New("leafSalt does not have 16 bytes")
 	case !e.Redacted && len(l.PersonalSalt) != saltLen:
 		return errors.New("personalSalt does not have 16 bytes")
-	case e.Redacted && (l.PersonalSalt != nil || e.SecretName+e.UserID+e.IPAddress+e.UserAgent+e.Error != ""):
+	case e.Redacted && (l.PersonalSalt != nil || e.SecretName+e.UserID+e.Target+e.IPAddress+e.UserAgent+e.Error != ""):
 		return errors.New("a redacted entry has a personal part")
 	}
 	return e.check()

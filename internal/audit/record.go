@@ -47,6 +47,7 @@ var errRecord = errors.New("audit record is not well formed")
 //	    ── personal section: absent after redaction ────────────
 //	16    random: hides the personal part behind the commitment
 //	 t    secretName, t userId, t ipAddress, t userAgent, t error
+//	 t    target, if it is not empty
 //
 // The leaf that the tree hashes (RFC 6962: SHA-256(0x00 ‖ leaf)) is made when
 // the record is sequenced:
@@ -167,6 +168,7 @@ func (r Record) Entry() (Entry, error) {
 		IPAddress:     string(p.ip),
 		UserAgent:     string(p.agent),
 		Error:         string(p.errorText),
+		Target:        string(p.target),
 	}
 	return e, nil
 }
@@ -215,6 +217,7 @@ type parts struct {
 
 	personalSalt                           []byte // nil after redaction
 	secretName, user, ip, agent, errorText []byte
+	target                                 []byte // nil if there is none
 }
 
 // parse reads the whole record and reports whether it is well formed.
@@ -244,6 +247,10 @@ func (r Record) parse(p *parts) bool {
 	p.secretName, p.user = c.text(MaxSecretName), c.text(MaxUserID)
 	p.ip, p.agent = c.text(MaxIPAddress), c.text(MaxUserAgent)
 	p.errorText = c.text(MaxError)
+	if len(c.b) > 0 {
+		p.target = c.text(MaxTarget)
+		return c.done() && len(p.target) > 0
+	}
 	return c.done()
 }
 
@@ -272,17 +279,27 @@ func appendPublic(dst []byte, e *Entry) []byte {
 }
 
 func personalLen(e *Entry) int {
-	return textLen(e.SecretName) + textLen(e.UserID) + textLen(e.IPAddress) +
+	n := textLen(e.SecretName) + textLen(e.UserID) + textLen(e.IPAddress) +
 		textLen(e.UserAgent) + textLen(e.Error)
+	if e.Target != "" {
+		n += textLen(e.Target)
+	}
+	return n
 }
 
-// appendPersonal appends the personal part without its salt.
+// appendPersonal appends the personal part without its salt. The target is of a
+// later release than the rest, and stands there only if there is one, so that
+// entries without it keep the form they had.
 func appendPersonal(dst []byte, e *Entry) []byte {
 	dst = appendText(dst, e.SecretName)
 	dst = appendText(dst, e.UserID)
 	dst = appendText(dst, e.IPAddress)
 	dst = appendText(dst, e.UserAgent)
-	return appendText(dst, e.Error)
+	dst = appendText(dst, e.Error)
+	if e.Target != "" {
+		dst = appendText(dst, e.Target)
+	}
+	return dst
 }
 
 // AppendBatch appends a record to a batch row, which holds all records of one

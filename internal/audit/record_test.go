@@ -3,6 +3,7 @@ package audit_test
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -36,7 +37,7 @@ func TestRecordHoldsTheEntry(t *testing.T) {
 			TreeSize:  rapid.Int64Min(0).Draw(t, "size"),
 			Detail:    rapid.StringMatching(`[ -~\n]{0,200}`).Draw(t, "detail"),
 		}
-		for _, field := range []*string{&e.SecretName, &e.UserID, &e.IPAddress, &e.UserAgent, &e.Error,
+		for _, field := range []*string{&e.SecretName, &e.UserID, &e.Target, &e.IPAddress, &e.UserAgent, &e.Error,
 			&e.CorrelationID, &e.Version, &e.OldVersion, &e.NewVersion, &e.Nonce} {
 			*field = text.Draw(t, "text")
 		}
@@ -64,6 +65,7 @@ func TestNewRecordBoundsTexts(t *testing.T) {
 	long := strings.Repeat("é", 5000)
 	e := sample()
 	e.SecretName, e.UserID, e.IPAddress, e.UserAgent, e.Error = long, long, long, long, long
+	e.Target = long
 	e.CorrelationID, e.Version, e.OldVersion, e.NewVersion, e.Nonce = long, long, long, long, long
 	e.Detail = strings.Repeat("d\n", audit.MaxDetail/2)
 	r := newRecord(t, e)
@@ -71,7 +73,7 @@ func TestNewRecordBoundsTexts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(got.SecretName) != 512 || len(got.UserAgent) != 256 || len(got.IPAddress) != 64 || len(got.Nonce) != 128 {
+	if len(got.Target) != 256 || len(got.SecretName) != 512 || len(got.UserAgent) != 256 || len(got.IPAddress) != 64 || len(got.Nonce) != 128 {
 		t.Errorf("lengths %d %d %d %d", len(got.SecretName), len(got.UserAgent), len(got.IPAddress), len(got.Nonce))
 	}
 	if got.Detail != e.Detail {
@@ -103,7 +105,7 @@ func TestNewRecordRefusesOurFaults(t *testing.T) {
 
 func TestRedactKeepsTheLeaf(t *testing.T) {
 	e := sample()
-	e.SecretName, e.UserID = "secret-of-alice", "alice@example.com"
+	e.SecretName, e.UserID, e.Target = "secret-of-alice", "alice@example.com", "bob@example.com"
 	r := newRecord(t, e)
 	redacted := r.Redact()
 	prev := tlog.RecordHash([]byte("prev"))
@@ -113,7 +115,7 @@ func TestRedactKeepsTheLeaf(t *testing.T) {
 	if !bytes.Equal(r.Leaf(7, prev), redacted.Leaf(7, prev)) {
 		t.Error("leaf changed")
 	}
-	for _, personal := range []string{e.SecretName, e.UserID, e.IPAddress, e.UserAgent, e.Error} {
+	for _, personal := range []string{e.SecretName, e.UserID, e.Target, e.IPAddress, e.UserAgent, e.Error} {
 		if bytes.Contains(redacted, []byte(personal)) || bytes.Contains(r.Leaf(7, prev), []byte(personal)) {
 			t.Errorf("%q is still there", personal)
 		}
@@ -182,6 +184,36 @@ func TestBatchIsStrict(t *testing.T) {
 		if _, err := audit.ParseRecord(r[:i]); err == nil && !audit.Record(r[:i]).Redacted() {
 			t.Errorf("record cut to %d bytes: accepted", i)
 		}
+	}
+}
+
+// The target stands at the end if there is one. An empty one that is written
+// out would be a second form.
+func TestTarget(t *testing.T) {
+	without := newRecord(t, sample())
+	if _, err := audit.ParseRecord(append(bytes.Clone(without), 0)); err == nil {
+		t.Error("an empty target was accepted")
+	}
+	e := sample()
+	e.Target = "bob"
+	with := newRecord(t, e)
+	if want := len(without) + 4; len(with) != want || !bytes.HasSuffix(with, []byte("\x03bob")) {
+		t.Errorf("record ends with %q and has %d bytes, want %d", with[len(with)-4:], len(with), want)
+	}
+	if _, err := audit.ParseRecord(append(bytes.Clone(with), 0)); err == nil {
+		t.Error("a byte behind the target was accepted")
+	}
+	l, err := audit.NewLeafEntry(with, 3, 9, tlog.Hash{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Hash(); err != nil {
+		t.Error(err)
+	}
+	l.Target = "eve"
+	var fault *audit.VerifyError
+	if _, err := l.Hash(); !errors.As(err, &fault) || fault.Kind != audit.BadCommitment {
+		t.Errorf("another target: %v", err)
 	}
 }
 

@@ -45,7 +45,20 @@ func vectors(t *testing.T) map[string][]byte {
 		"inclusion.json": proof,
 		"tenant.bundle":  s.tenant,
 		"whole.bundle":   s.whole,
+		"target.hex":     fmt.Appendf(nil, "%x\n", targetVector(t)),
 	}
+}
+
+// targetVector is a record of an entry with a target.
+func targetVector(t *testing.T) audit.Record {
+	t.Helper()
+	e := sample()
+	e.Action, e.SecretName, e.Target = audit.TokenCreate, "", "spiffe://acme/web"
+	r, err := audit.NewSaltedRecord(e, [32]byte{1, 31: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
 }
 
 // leavesText lists index, leaf and leaf hash of every entry, in hexadecimal.

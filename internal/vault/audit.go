@@ -242,7 +242,8 @@ func (a *Audit) handOut(ctx context.Context, get func() (*store.Checkpoint, erro
 }
 
 // RedactQuery says whose personal part is deleted: entries that match all
-// fields that are set. At least one must be.
+// fields that are set, a principal by what it did and by what was done to it.
+// At least one must be.
 type RedactQuery struct {
 	Secret    secret.Name
 	Principal string
@@ -253,7 +254,7 @@ type RedactQuery struct {
 const redactChunk = 1000
 
 // Redact deletes the personal part of matching entries: the secret's name, the
-// principal, address, user agent and error. The log still verifies, and
+// principal, the one it was done to, address, user agent and error. The log still verifies, and
 // reports them as redacted. It returns how many entries it redacted.
 func (a *Audit) Redact(ctx context.Context, q RedactQuery) (int, error) {
 	e := a.entry(audit.AuditRedact)
@@ -334,6 +335,6 @@ func (a *Audit) redactOnce(ctx context.Context, e audit.Entry, q RedactQuery, at
 
 func (q RedactQuery) matches(e audit.Entry) bool {
 	return (q.Secret == "" || string(q.Secret) == e.SecretName) &&
-		(q.Principal == "" || q.Principal == e.UserID) &&
+		(q.Principal == "" || q.Principal == e.UserID || q.Principal == e.Target) &&
 		(q.Index == nil || *q.Index == e.Index)
 }
