@@ -23,6 +23,7 @@ const (
 const (
 	labelDEK       = "fastness data key wrap"
 	labelAccessKey = "fastness access key wrap"
+	labelDocument  = "fastness document wrap " // and its kind
 )
 
 // extract is HKDF-Extract with SHA-256 (RFC 5869): it makes a uniformly random

@@ -10,6 +10,7 @@ import (
 
 	"fastness/internal/envelope"
 	"fastness/internal/secret"
+	"fastness/internal/secretbuf"
 
 	"pgregory.net/rapid"
 )
@@ -281,7 +282,7 @@ func TestRefusedArguments(t *testing.T) {
 	if _, err := envelope.Seal(&envelope.KEK{Key: k.Key}, b, secret.AES256GCM, nil); err == nil {
 		t.Error("KEK number 0 seals")
 	}
-	long := envelope.Binding{Version: secret.VersionID(strings.Repeat("x", 129))}
+	long := envelope.Binding{Version: secret.VersionID(strings.Repeat("x", 257))}
 	if _, err := envelope.Seal(k, long, secret.AES256GCM, nil); err == nil {
 		t.Error("a version id that is too long seals")
 	}
@@ -336,7 +337,7 @@ func TestAccessKeys(t *testing.T) {
 	for what, open := range map[string]func() error{
 		"other tenant": func() error { _, err := k.OpenAccessKey(secret.NewTenantID(), "FSKAEXAMPLE", blob); return err },
 		"other id":     func() error { _, err := k.OpenAccessKey(tenant, "FSKAEXAMPLF", blob); return err },
-		"long id":      func() error { _, err := k.OpenAccessKey(tenant, strings.Repeat("A", 129), blob); return err },
+		"long id":      func() error { _, err := k.OpenAccessKey(tenant, strings.Repeat("A", 257), blob); return err },
 		"other KEK":    func() error { _, err := other.OpenAccessKey(tenant, "FSKAEXAMPLE", blob); return err },
 		"renumbered": func() error {
 			_, err := renumbered.OpenAccessKey(tenant, "FSKAEXAMPLE", flip(flip(flip(blob, 40), 41), 42))
@@ -357,7 +358,7 @@ func TestAccessKeys(t *testing.T) {
 		_, err := k.OpenAccessKey(tenant, "FSKAEXAMPLE", blob[:n])
 		mustRefuse(t, "cut", err)
 	}
-	if _, err := k.SealAccessKey(tenant, strings.Repeat("A", 129), nil); err == nil {
+	if _, err := k.SealAccessKey(tenant, strings.Repeat("A", 257), nil); err == nil {
 		t.Error("an id that is too long seals")
 	}
 	if _, err := (&envelope.KEK{Key: k.Key}).SealAccessKey(tenant, "FSKA", nil); err == nil {
@@ -365,6 +366,56 @@ func TestAccessKeys(t *testing.T) {
 	}
 	if _, err := envelope.AccessKeyKEK(nil); err == nil {
 		t.Error("nothing has a KEK number")
+	}
+}
+
+func TestDocuments(t *testing.T) {
+	k, other, tenant := newKEK(t, 3), newKEK(t, 4), secret.NewTenantID()
+	plain := []byte("JBSWY3DPEHPK3PXP")
+	blob, err := k.SealDocument(tenant, "factor", "alice/1", plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := k.OpenDocument(tenant, "factor", "alice/1", blob)
+	if err != nil || !bytes.Equal(got.Bytes(), plain) {
+		t.Fatalf("opened %q, %v", got.Bytes(), err)
+	}
+	accessKey, err := k.SealAccessKey(tenant, "alice/1", plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := map[string]func() (*secretbuf.Buffer, error){
+		"other tenant": func() (*secretbuf.Buffer, error) {
+			return k.OpenDocument(secret.NewTenantID(), "factor", "alice/1", blob)
+		},
+		"other kind":   func() (*secretbuf.Buffer, error) { return k.OpenDocument(tenant, "password", "alice/1", blob) },
+		"other id":     func() (*secretbuf.Buffer, error) { return k.OpenDocument(tenant, "factor", "alice/2", blob) },
+		"moved border": func() (*secretbuf.Buffer, error) { return k.OpenDocument(tenant, "factora", "lice/1", blob) },
+		"long id": func() (*secretbuf.Buffer, error) {
+			return k.OpenDocument(tenant, "factor", strings.Repeat("A", 257), blob)
+		},
+		"long kind":     func() (*secretbuf.Buffer, error) { return k.OpenDocument(tenant, strings.Repeat("A", 257), "x", blob) },
+		"other KEK":     func() (*secretbuf.Buffer, error) { return other.OpenDocument(tenant, "factor", "alice/1", blob) },
+		"as access key": func() (*secretbuf.Buffer, error) { return k.OpenAccessKey(tenant, "alice/1", blob) },
+		"an access key": func() (*secretbuf.Buffer, error) { return k.OpenDocument(tenant, "", "alice/1", accessKey) },
+		"a byte more": func() (*secretbuf.Buffer, error) {
+			return k.OpenDocument(tenant, "factor", "alice/1", append(bytes.Clone(blob), 0))
+		},
+		"nothing at all": func() (*secretbuf.Buffer, error) { return k.OpenDocument(tenant, "factor", "alice/1", nil) },
+	}
+	for what, open := range refused {
+		_, err := open()
+		mustRefuse(t, what, err)
+	}
+	for i := range len(blob) * 8 {
+		_, err := k.OpenDocument(tenant, "factor", "alice/1", flip(blob, i))
+		mustRefuse(t, "flipped bit", err)
+	}
+	if _, err := k.SealDocument(tenant, strings.Repeat("A", 250), "x", nil); err == nil {
+		t.Error("a kind that is too long seals")
+	}
+	if _, err := (&envelope.KEK{Key: k.Key}).SealDocument(tenant, "factor", "x", nil); err == nil {
+		t.Error("KEK number 0 seals")
 	}
 }
 

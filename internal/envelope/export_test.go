@@ -13,8 +13,8 @@ func Reencode(b []byte) ([]byte, bool) {
 	case formatKEK, formatKEMSeed, formatLogSeed:
 		id, sealed, err := parseWrapped(b, f)
 		return append(append(header(f, algAES256GCM, 0), id[:]...), sealed...), err == nil
-	case formatAccessKey:
-		number, sealed, err := parseAccessKey(b)
+	case formatAccessKey, formatDocument:
+		number, sealed, err := parsePart(b, f)
 		if err != nil {
 			return nil, false
 		}

@@ -24,8 +24,8 @@ import (
 //	log seed (0x05)                  ├──┼─────────┼─── 8 ───┼─ 12 ──┼──── 32 ────┼─ 16 ┤
 //	                                 │03│algorithm│ root id │ nonce │ sealed key │ tag │
 //
-//	access-key secret (0x06)         0  1         2        6                   n-16  n
-//	                                 ├──┼─────────┼─── 4 ──┼─ 12 ──┼─── any ────┼─ 16 ┤
+//	access-key secret (0x06),        0  1         2        6                   n-16  n
+//	document part (0x07)             ├──┼─────────┼─── 4 ──┼─ 12 ──┼─── any ────┼─ 16 ┤
 //	                                 │06│algorithm│ number │ nonce │ sealed     │ tag │
 //
 // number is the KEK's, big-endian, from 1. The sealed DEK is 32 bytes with
@@ -42,6 +42,7 @@ const (
 	formatKEMSeed   format = 0x04
 	formatLogSeed   format = 0x05
 	formatAccessKey format = 0x06
+	formatDocument  format = 0x07
 )
 
 // algorithm is the second byte of a blob: how it is sealed. There is one

@@ -33,6 +33,10 @@ func FuzzParse(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(blob)
+	if blob, err = k.SealDocument(b.Tenant, "factor", "alice/1", []byte("secret")); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(blob)
 	f.Add([]byte{2, 1, 0, 0, 0, 0})
 	stranger := envelope.Binding{Tenant: secret.NewTenantID()}
 	f.Fuzz(func(t *testing.T, blob []byte) {
@@ -50,6 +54,9 @@ func FuzzParse(f *testing.F) {
 		}
 		if _, err := k.OpenAccessKey(stranger.Tenant, "other", blob); err == nil {
 			t.Error("foreign bytes open as an access key")
+		}
+		if _, err := k.OpenDocument(stranger.Tenant, "other", "other", blob); err == nil {
+			t.Error("foreign bytes open as part of a document")
 		}
 		for name, w := range wrappers {
 			if _, err := w.unwrap(r, stranger.Tenant, 9, blob); err == nil && name != "log seed" {

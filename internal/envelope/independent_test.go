@@ -73,7 +73,7 @@ func readIndependently(t *testing.T, v vectors) {
 	for _, c := range []struct {
 		what      string
 		got, want any
-	}{{"root", v.Root, want.Root}, {"macs", v.MACs, want.MACs}, {"wrapped", v.Wrapped, want.Wrapped}, {"access keys", v.AccessKeys, want.AccessKeys}, {"values", v.Values, want.Values}} {
+	}{{"root", v.Root, want.Root}, {"macs", v.MACs, want.MACs}, {"wrapped", v.Wrapped, want.Wrapped}, {"access keys", v.AccessKeys, want.AccessKeys}, {"documents", v.Documents, want.Documents}, {"values", v.Values, want.Values}} {
 		if diff := diffJSON(t, c.want, c.got); diff != "" {
 			t.Errorf("%s: the file and an independent reader differ (-file +reader):\n%s", c.what, diff)
 		}
@@ -110,6 +110,10 @@ func fillIn(t *testing.T, v *vectors) {
 	for i := range v.AccessKeys {
 		fillInAccessKey(t, &v.AccessKeys[i])
 	}
+	v.Documents = bytesClone(v.Documents)
+	for i := range v.Documents {
+		fillInDocument(t, &v.Documents[i])
+	}
 	v.Values = bytesClone(v.Values)
 	for i := range v.Values {
 		fillInValue(t, &v.Values[i])
@@ -143,6 +147,20 @@ func fillInAccessKey(t *testing.T, a *accessKeyVector) {
 		t.Errorf("%s: %v", a.AccessKeyID, err)
 	}
 	a.Secret = string(plain)
+}
+
+func fillInDocument(t *testing.T, d *documentVector) {
+	t.Helper()
+	d.AAD = aad("fastness document "+d.Kind, 7, d.Tenant, nil, d.ID, 1, d.Number)
+	d.WrapKey = derive(d.KEK, "fastness document wrap "+d.Kind, d.ID)
+	if want := binary.BigEndian.AppendUint32([]byte{7, 1}, d.Number); !bytes.Equal(d.Blob[:6], want) {
+		t.Errorf("%s %s begins with %x, want %x", d.Kind, d.ID, d.Blob[:6], want)
+	}
+	plain, err := gcmOpen(d.WrapKey, d.Blob[6:], d.AAD)
+	if err != nil {
+		t.Errorf("%s %s: %v", d.Kind, d.ID, err)
+	}
+	d.Plain = plain
 }
 
 func fillInValue(t *testing.T, v *valueVector) {

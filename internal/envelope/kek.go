@@ -3,11 +3,9 @@ package envelope
 import (
 	"crypto/hpke"
 	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
 
-	"fastness/internal/secret"
 	"fastness/internal/secretbuf"
 )
 
@@ -188,88 +186,4 @@ func (k *KEK) decapsulate(dek *[keySize]byte, sealed, aad []byte) (err error) {
 		return errLength
 	}
 	return nil
-}
-
-// SealAccessKey seals the secret half of a tenant's AWS-style access key under
-// k, bound to tenant and access key id.
-func (k *KEK) SealAccessKey(tenant secret.TenantID, accessKeyID string, secretHalf []byte) ([]byte, error) {
-	aad, err := k.accessKey(tenant, accessKeyID).aad()
-	if err != nil {
-		return nil, fmt.Errorf("sealing access key: %w", err)
-	}
-	if k.Number == 0 {
-		return nil, errKEKNumber
-	}
-	blob := header(formatAccessKey, algAES256GCM, numberSize+len(secretHalf)+sealOverhead)
-	blob = binary.BigEndian.AppendUint32(blob, k.Number)
-	wrapKey := newScratch()
-	defer wrapKey.wipe()
-	secretbuf.Do(func() {
-		if err = k.derive(wrapKey, labelAccessKey, accessKeyID); err == nil {
-			blob = seal(blob, &wrapKey.b, secretHalf, aad)
-		}
-	})
-	if err != nil {
-		return nil, fmt.Errorf("sealing access key: %w", err)
-	}
-	return blob, nil
-}
-
-// OpenAccessKey opens what SealAccessKey sealed. Errors are as those of Open.
-func (k *KEK) OpenAccessKey(tenant secret.TenantID, accessKeyID string, blob []byte) (*secretbuf.Buffer, error) {
-	number, sealed, err := parseAccessKey(blob)
-	if err != nil {
-		return nil, refuse(err)
-	}
-	if number != k.Number {
-		return nil, refuse(fmt.Errorf("sealed under KEK %d, not %d", number, k.Number))
-	}
-	aad, err := k.accessKey(tenant, accessKeyID).aad()
-	if err != nil {
-		return nil, refuse(err)
-	}
-	plain := secretbuf.New(len(sealed) - sealOverhead)
-	wrapKey := newScratch()
-	defer wrapKey.wipe()
-	secretbuf.Do(func() {
-		if err = k.derive(wrapKey, labelAccessKey, accessKeyID); err == nil {
-			err = open(plain.Bytes(), &wrapKey.b, sealed, aad)
-		}
-	})
-	if err != nil {
-		plain.Release()
-		return nil, refuse(fmt.Errorf("opening access key: %w", err))
-	}
-	return plain, nil
-}
-
-// AccessKeyKEK tells which KEK an access-key secret is sealed under.
-func AccessKeyKEK(blob []byte) (number uint32, err error) {
-	number, _, err = parseAccessKey(blob)
-	if err != nil {
-		return 0, refuse(err)
-	}
-	return number, nil
-}
-
-func parseAccessKey(blob []byte) (number uint32, sealed []byte, err error) {
-	rest, err := parseBlob(blob, formatAccessKey)
-	if err != nil {
-		return 0, nil, err
-	}
-	if len(rest) < numberSize+sealOverhead {
-		return 0, nil, errLength
-	}
-	number = binary.BigEndian.Uint32(rest)
-	if number == 0 {
-		return 0, nil, errNumber
-	}
-	return number, rest[numberSize:], nil
-}
-
-func (k *KEK) accessKey(tenant secret.TenantID, id string) sealContext {
-	return sealContext{
-		purpose: purposeAccessKey, format: formatAccessKey, tenant: tenant,
-		item: id, alg: algAES256GCM, number: k.Number,
-	}
 }

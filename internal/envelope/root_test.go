@@ -180,8 +180,8 @@ func TestSealLogSeedRefuses(t *testing.T) {
 			t.Errorf("a seed of %d bytes is sealed", n)
 		}
 	}
-	if _, err := r.SealLogSeed(strings.Repeat("x", 200), make([]byte, 32)); err == nil {
-		t.Error("a purpose of 200 bytes is sealed")
+	if _, err := r.SealLogSeed(strings.Repeat("x", 300), make([]byte, 32)); err == nil {
+		t.Error("a purpose of 300 bytes is sealed")
 	}
 }
 

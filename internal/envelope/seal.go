@@ -18,7 +18,8 @@ import (
 //	├─ 2 ─┼── p-2 ──┼───── 1 ─────┼── 16 ───┼── 16 ───┼─ 2 ─┼──────────┼──── 1 ────┼─── 4 ──┤
 //	│ len │ purpose │ format byte │ tenant  │ secret  │ len │ item     │ algorithm │ number │
 //
-// item is the version id; for an access-key secret it is the access key's id.
+// item is the version id; for an access-key secret it is the access key's id,
+// for the part of a document the document's.
 // Fields that do not apply are zero or empty. A value's context has algorithm
 // 01 and number 0 whatever its envelope has, so that re-wrapping the data key
 // leaves the value alone.
@@ -32,7 +33,8 @@ type sealContext struct {
 	number  uint32
 }
 
-// Purposes of seals. That of a log seed has the seed's own purpose behind it.
+// Purposes of seals. That of a log seed has the seed's own purpose behind it,
+// that of a document its kind.
 const (
 	purposeValue     = "fastness value"
 	purposeDEK       = "fastness data key"
@@ -40,12 +42,14 @@ const (
 	purposeKEMSeed   = "fastness tenant kem seed"
 	purposeAccessKey = "fastness access key secret"
 	purposeLogSeed   = "fastness log seed "
+	purposeDocument  = "fastness document "
 )
 
-// maxItem bounds the texts in a context: twice the longest version id.
-const maxItem = 128
+// maxItem bounds the texts in a context and in derivations: a document's id can
+// be a principal's name and more.
+const maxItem = 256
 
-var errItem = errors.New("a name to bind to has more than 128 bytes")
+var errItem = errors.New("a name to bind to has more than 256 bytes")
 
 func (b Binding) value() sealContext {
 	return sealContext{

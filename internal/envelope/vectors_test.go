@@ -37,6 +37,7 @@ type vectors struct {
 	MACs       []macVector       `json:"macs"`
 	Wrapped    []wrappedVector   `json:"wrapped"`
 	AccessKeys []accessKeyVector `json:"accessKeys"`
+	Documents  []documentVector  `json:"documents"`
 	Values     []valueVector     `json:"values"`
 	Refused    []refusedVector   `json:"refused"`
 }
@@ -75,6 +76,18 @@ type accessKeyVector struct {
 	AAD         hexBytes `json:"aad"`
 	Secret      string   `json:"secret"`
 	Blob        hexBytes `json:"blob"`
+}
+
+type documentVector struct {
+	KEK     hexBytes `json:"kek"`
+	Number  uint32   `json:"number"`
+	Tenant  hexBytes `json:"tenant"`
+	Kind    string   `json:"kind"`
+	ID      string   `json:"id"`
+	WrapKey hexBytes `json:"wrapKey"`
+	AAD     hexBytes `json:"aad"`
+	Plain   hexBytes `json:"plain"`
+	Blob    hexBytes `json:"blob"`
 }
 
 type valueVector struct {
@@ -122,13 +135,14 @@ func TestVectors(t *testing.T) {
 	if err := dec.Decode(&v); err != nil {
 		t.Fatal(err)
 	}
-	if len(v.Values) < 6 || len(v.Wrapped) < 4 || len(v.Refused) < 10 {
+	if len(v.Documents) < 3 || len(v.Values) < 6 || len(v.Wrapped) < 4 || len(v.Refused) < 10 {
 		t.Fatalf("vectors are missing: %d values, %d wrapped, %d refused", len(v.Values), len(v.Wrapped), len(v.Refused))
 	}
 	root := newRoot(t, v.Root.Master, [16]byte(v.Root.Deployment))
 	t.Run("root", func(t *testing.T) { checkRoot(t, root, v) })
 	t.Run("wrapped", func(t *testing.T) { checkWrapped(t, root, v) })
 	t.Run("access keys", func(t *testing.T) { checkAccessKeys(t, v) })
+	t.Run("documents", func(t *testing.T) { checkDocuments(t, v) })
 	t.Run("values", func(t *testing.T) { checkValues(t, root, v) })
 	t.Run("refused", func(t *testing.T) { checkRefused(t, v) })
 	t.Run("independent reader", func(t *testing.T) { readIndependently(t, v) })
@@ -181,6 +195,19 @@ func checkAccessKeys(t *testing.T, v vectors) {
 		}
 		if n, err := envelope.AccessKeyKEK(a.Blob); n != a.Number || err != nil {
 			t.Errorf("%s: KEK %d, %v", a.AccessKeyID, n, err)
+		}
+	}
+}
+
+func checkDocuments(t *testing.T, v vectors) {
+	for _, d := range v.Documents {
+		k := &envelope.KEK{Number: d.Number, Key: secretbuf.NewKey(bytes.Clone(d.KEK))}
+		got, err := k.OpenDocument(secret.TenantID(d.Tenant), d.Kind, d.ID, d.Blob)
+		if err != nil || !bytes.Equal(got.Bytes(), d.Plain) {
+			t.Errorf("%s %s: %v", d.Kind, d.ID, err)
+		}
+		if again, ok := envelope.Reencode(d.Blob); !ok || !bytes.Equal(again, d.Blob) {
+			t.Errorf("%s %s: encodes to %x", d.Kind, d.ID, again)
 		}
 	}
 }

@@ -64,6 +64,7 @@ func writeVectors(t *testing.T) {
 		t.Fatal(err)
 	}
 	v.AccessKeys = []accessKeyVector{a}
+	v.Documents = documentVectors(t)
 	v.Values = valueVectors(t)
 	v.Refused = refusedVectors(v.Values)
 	fillIn(t, &v)
@@ -89,6 +90,25 @@ func wrapVector(t *testing.T, root *envelope.Root, w wrappedVector) []byte {
 		t.Fatal(err)
 	}
 	return blob
+}
+
+func documentVectors(t *testing.T) []documentVector {
+	t.Helper()
+	out := []documentVector{
+		{Number: 1, Kind: "factor", ID: "alice@example.com/1", Plain: hexBytes(`{"secret":"JBSWY3DPEHPK3PXP"}`)},
+		{Number: 0xffffffff, Kind: "password", ID: "spiffe://acme/web:1", Plain: counting(0, 256)},
+		{Number: 2, Kind: "factor", ID: strings.Repeat("~", 256), Plain: hexBytes{}},
+	}
+	for i := range out {
+		d := &out[i]
+		d.KEK, d.Tenant = counting(0x80, 32), counting(0x20, 16)
+		k := &envelope.KEK{Number: d.Number, Key: secretbuf.NewKey(bytes.Clone(d.KEK))}
+		var err error
+		if d.Blob, err = k.SealDocument(secret.TenantID(d.Tenant), d.Kind, d.ID, d.Plain); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return out
 }
 
 func valueVectors(t *testing.T) []valueVector {
