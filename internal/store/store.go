@@ -22,7 +22,6 @@ import (
 	"time"
 
 	"fastness/internal/audit"
-	"fastness/internal/policy"
 	"fastness/internal/secret"
 )
 
@@ -34,6 +33,8 @@ var (
 	ErrTaken = errors.New("row exists already")
 	// ErrStale is a compare-and-set that found another revision.
 	ErrStale = errors.New("row has changed")
+	// ErrInUse is a row that others still refer to.
+	ErrInUse = errors.New("row is in use")
 	// ErrFenced is a lease that somebody else holds now.
 	ErrFenced = errors.New("lease is not held")
 	// ErrUnavailable is a store that cannot be written or read now: disk full,
@@ -84,8 +85,9 @@ type Store interface {
 // read after the number was, while the number is still the same, are the
 // current ones, or their change has not been acknowledged yet.
 type Epochs interface {
-	// IdentityEpoch is that of tenants and credentials: of what EditTenants and
-	// EditCredentials change.
+	// IdentityEpoch is that of who a caller is and what it may do: of what
+	// EditTenants, EditPrincipals and EditCredentials change, and EditDocuments of
+	// documents that do not expire.
 	IdentityEpoch() uint64
 	// SecretsEpoch is that of a tenant's secrets: of what EditSecrets changes.
 	SecretsEpoch(secret.TenantID) uint64
@@ -107,7 +109,9 @@ type Reader interface {
 	Tenants() TenantReader
 	// Secrets is the handle to one tenant's secrets.
 	Secrets(secret.TenantID) SecretReader
+	Principals() PrincipalReader
 	Credentials() CredentialReader
+	Documents() DocumentReader
 	Log() LogReader
 }
 
@@ -122,7 +126,9 @@ type Tx interface {
 	SetMeta(key string, old, new []byte) error
 	EditTenants() TenantWriter
 	EditSecrets(secret.TenantID) SecretWriter
+	EditPrincipals() PrincipalWriter
 	EditCredentials() CredentialWriter
+	EditDocuments() DocumentWriter
 	EditLog() LogWriter
 	Leases() Leases
 }
@@ -206,8 +212,9 @@ type TenantWriter interface {
 	// PutKey adds a key, or replaces the one with its number.
 	PutKey(secret.TenantID, *TenantKey) error
 	DeleteKey(t secret.TenantID, number uint32) error
-	// Erase destroys a tenant's keys, secrets, versions and credentials. The
-	// tenant's row stays, so that name and account are never used again.
+	// Erase destroys a tenant's keys, secrets, versions, credentials, principals
+	// and documents. The tenant's row stays, so that name and account are never
+	// used again.
 	Erase(secret.TenantID) error
 }
 
@@ -241,6 +248,14 @@ type Version struct {
 	// CallerRead is the day on which the principal of the Find last read this
 	// version; 0 if it never did.
 	CallerRead int32
+}
+
+// Usage is how much a tenant has stored, secrets in their recovery window and
+// versions without a label included.
+type Usage struct {
+	Secrets  int64
+	Versions int64
+	Bytes    int64 // of the versions' envelopes and ciphertexts
 }
 
 // Selector picks a version, of which all that is set must be true. The zero
@@ -290,8 +305,8 @@ type SecretReader interface {
 	NotUnderKey(number uint32, after VersionRef, limit int) ([]VersionRef, error)
 	// Consumers lists who has read which version of a secret.
 	Consumers(secret.ID) ([]Consumer, error)
-	// Usage counts secrets and versions.
-	Usage() (secrets, versions int64, err error)
+	// Usage tells how much the tenant has stored, by counters.
+	Usage() (Usage, error)
 }
 
 // SecretWriter changes one tenant's secrets.
@@ -312,54 +327,6 @@ type SecretWriter interface {
 	// Touch notes that principal read the version on that day. At most
 	// secret.MaxConsumers principals are kept a version, newest days first.
 	Touch(ref VersionRef, principal string, day int32) error
-}
-
-// CredentialKind tells tokens from access keys.
-type CredentialKind uint8
-
-// The kinds of credential.
-const (
-	Token CredentialKind = iota
-	AccessKey
-)
-
-// Credential is a row: how a principal proves who it is, and what it may do.
-type Credential struct {
-	ID          string // "tok_…", or the 20 characters of an access key
-	Kind        CredentialKind
-	Tenant      secret.TenantID // zero for an operator
-	Principal   string
-	Hash        [32]byte // SHA-256 of a token; zero for an access key
-	Sealed      []byte   // an access key's secret under the tenant's KEK
-	Key         uint32   // the number of that KEK
-	Grants      []policy.Grant
-	Service     string
-	Environment secret.Environment
-	Created     time.Time
-	Expires     time.Time // zero: never
-	Revoked     time.Time // zero: live
-	LastUsed    int32     // day, in days since 1970-01-01; 0 if never
-}
-
-// CredentialReader reads credentials.
-type CredentialReader interface {
-	// ByHash finds a token, and its tenant's row (nil for an operator's).
-	ByHash([32]byte) (*Credential, *Tenant, error)
-	// ByID finds any credential, and its tenant's row (nil for an operator's).
-	ByID(id string) (*Credential, *Tenant, error)
-	// List returns a tenant's credentials, revoked ones too, by id from after (exclusive).
-	List(t secret.TenantID, after string, limit int) ([]*Credential, error)
-}
-
-// CredentialWriter changes credentials.
-type CredentialWriter interface {
-	// Create adds a credential; ErrTaken if its id or hash is in use.
-	Create(*Credential) error
-	// Update replaces a credential's row; ErrAbsent if it is not there, or is
-	// another tenant's.
-	Update(*Credential) error
-	// Delete removes a credential's row; ErrAbsent if it is not there.
-	Delete(id string) error
 }
 
 // Leases are fenced locks in the database, for work that only one node does.

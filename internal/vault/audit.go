@@ -204,13 +204,14 @@ func (a *Audit) tailOnce(ctx context.Context, at int64) (entries []audit.Entry, 
 // time ago.
 func (a *Audit) stillAuthorized(r store.Reader) error {
 	if id := a.caller.credential; id != "" {
-		cred, tenant, err := r.Credentials().ByID(id)
-		if errors.Is(err, store.ErrAbsent) || err == nil && !usable(cred, tenant, a.vault.now()) {
+		i, err := r.Credentials().ByID(id)
+		if errors.Is(err, store.ErrAbsent) || err == nil && !usable(i, a.vault.now()) {
 			return secret.ErrUnauthenticated
 		}
 		if err != nil {
 			return err
 		}
+		a.caller.subject = subjectOf(i) // its grants may be others now
 	}
 	return a.authorize(r)
 }

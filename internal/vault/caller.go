@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -26,6 +27,7 @@ type Caller struct {
 	subject    policy.Subject
 	principal  string
 	credential string
+	lastRead   int32             // day on which the principal last read a value
 	tenant     secret.TenantName // empty for an operator
 	tenantID   secret.TenantID
 }
@@ -66,22 +68,17 @@ func (v *Vault) Authenticate(ctx context.Context, o Origin, token []byte) (*Call
 	if err != nil {
 		return nil, v.refuseCredential(ctx, o, token)
 	}
-	cred, tenant, err := v.credential(ctx, hash)
+	i, err := v.identity(ctx, hash)
+	if err == nil {
+		err = v.admit(ctx, i)
+	}
 	switch {
 	case errors.Is(err, store.ErrAbsent):
 		return nil, v.refuseCredential(ctx, o, token)
 	case err != nil:
 		return nil, v.Refuse(ctx, o, v.answer(err))
-	case !usable(cred, tenant, v.now()):
-		return nil, v.refuseCredential(ctx, o, token)
 	}
-	switch err := v.noteUse(ctx, cred); {
-	case errors.Is(err, store.ErrAbsent): // gone meanwhile
-		return nil, v.refuseCredential(ctx, o, token)
-	case err != nil:
-		return nil, v.Refuse(ctx, o, v.answer(err))
-	}
-	return callerOf(o, cred, tenant), nil
+	return callerOf(o, i), nil
 }
 
 // refuseCredential is Refuse for a token that is not good. An address that
@@ -93,55 +90,103 @@ func (v *Vault) refuseCredential(ctx context.Context, o Origin, token []byte) er
 	return v.Refuse(ctx, o, v.attempts.failed(o.Address))
 }
 
-// credential finds a token and its tenant, among those known or in the store.
-func (v *Vault) credential(ctx context.Context, hash [32]byte) (*store.Credential, *store.Tenant, error) {
-	row, err := v.callers.look(hash, func() (row knownCaller, err error) {
+// admit lets a credential in whose holder has proven to have it, and notes its
+// use; store.ErrAbsent if it is not live, or was deleted meanwhile.
+func (v *Vault) admit(ctx context.Context, i *store.Identity) error {
+	if !usable(i, v.now()) {
+		return store.ErrAbsent
+	}
+	return v.noteUse(ctx, i)
+}
+
+// identity finds a token with its principal and tenant, among those known or in
+// the store.
+func (v *Vault) identity(ctx context.Context, hash [32]byte) (*store.Identity, error) {
+	return v.callers.look(hash, func() (i *store.Identity, err error) {
 		err = v.store.View(ctx, func(r store.Reader) error {
-			var err error
-			row.credential, row.tenant, err = r.Credentials().ByHash(hash)
+			i, err = r.Credentials().ByHash(hash)
 			return err
 		})
-		return row, err
+		return i, err
 	})
-	return row.credential, row.tenant, err
 }
 
-// usable reports whether a credential is live. Suspension is the session's
-// matter: a suspended tenant's caller is known, and refused.
-func usable(c *store.Credential, t *store.Tenant, now time.Time) bool {
-	if !c.Revoked.IsZero() || !c.Expires.IsZero() && !now.Before(c.Expires) {
-		return false
+// usable reports whether a credential is live, and its principal enabled.
+// Suspension is the session's matter: a suspended tenant's caller is known, and
+// refused.
+func usable(i *store.Identity, now time.Time) bool {
+	return live(i.Credential, now) && i.Principal.Disabled.IsZero() && (i.Tenant == nil || i.Tenant.State != store.Erased)
+}
+
+// live reports whether a credential is neither revoked nor expired.
+func live(c *store.Credential, now time.Time) bool {
+	return c.Revoked.IsZero() && (c.Expires.IsZero() || now.Before(c.Expires))
+}
+
+func callerOf(o Origin, i *store.Identity) *Caller {
+	c := &Caller{
+		origin: o, subject: subjectOf(i), principal: i.Principal.Name, credential: i.Credential.ID, lastRead: i.Principal.LastRead,
 	}
-	return t == nil || t.State != store.Erased
-}
-
-func callerOf(o Origin, c *store.Credential, t *store.Tenant) *Caller {
-	caller := &Caller{origin: o, principal: c.Principal, credential: c.ID, subject: policy.Subject{
-		Operator:    t == nil,
-		Grants:      c.Grants,
-		Service:     c.Service,
-		Environment: c.Environment,
-	}}
-	if t != nil {
-		caller.tenant, caller.tenantID = t.Name, t.ID
+	if i.Tenant != nil {
+		c.tenant, c.tenantID = i.Tenant.Name, i.Tenant.ID
 	}
-	return caller
+	return c
 }
 
-// noteUse writes the day of a credential's last use, once a day.
-func (v *Vault) noteUse(ctx context.Context, c *store.Credential) error {
+// subjectOf is what decisions need to know of a credential's holder. An
+// attribute that the credential does not have of its own is its principal's.
+func subjectOf(i *store.Identity) policy.Subject {
+	c, p := i.Credential, i.Principal
+	s := policy.Subject{
+		Operator: i.Tenant == nil, Name: p.Name, Grants: p.Grants, Bound: c.Grants, MFA: c.MFA,
+		Service: cmp.Or(c.Service, p.Service), Environment: cmp.Or(c.Environment, p.Environment),
+	}
+	if p.Kind == store.Person {
+		s.Kind = policy.Person
+	}
+	return s
+}
+
+// noteUse writes the day of the last use of a credential and its principal,
+// once a day.
+func (v *Vault) noteUse(ctx context.Context, i *store.Identity) error {
 	today := day(v.now())
-	if c.LastUsed == today {
+	if i.Credential.LastUsed >= today && i.Principal.LastUsed >= today {
 		return nil
 	}
 	return v.store.Update(ctx, func(tx store.Tx) error {
-		now, _, err := tx.Credentials().ByID(c.ID)
+		now, err := tx.Credentials().ByID(i.Credential.ID)
 		if err != nil {
 			return err
 		}
-		now.LastUsed = today
-		return tx.EditCredentials().Update(now)
+		if now.Credential.LastUsed < today {
+			now.Credential.LastUsed = today
+			if err := tx.EditCredentials().Update(now.Credential); err != nil {
+				return err
+			}
+		}
+		if now.Principal.LastUsed < today {
+			now.Principal.LastUsed = today
+			return tx.EditPrincipals().Update(now.Principal)
+		}
+		return nil
 	})
+}
+
+// noteRead writes the day on which the caller last read a value, once a day.
+func (c *Caller) noteRead(tx store.Tx, today int32) error {
+	if c.credential == "" || c.lastRead >= today {
+		return nil
+	}
+	p, err := tx.Principals().Principal(c.tenantID, c.principal)
+	switch {
+	case errors.Is(err, store.ErrAbsent):
+		return nil // deleted meanwhile
+	case err != nil || p.LastRead >= today:
+		return err
+	}
+	p.LastRead = today
+	return tx.EditPrincipals().Update(p)
 }
 
 // Refuse records a request that was refused before its caller was known, in

@@ -1,10 +1,10 @@
 package vault
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"fastness/internal/audit"
@@ -100,19 +100,17 @@ func (t TokenSpec) validate(operator bool) error {
 	if t.TTL != 0 && (t.TTL < identity.MinExpiry || t.TTL > identity.MaxExpiry) {
 		return secret.Limited("expiresIn", "1 minute to 3650 days")
 	}
-	if operator {
-		if len(t.Grants) > 0 {
-			return secret.Invalid("grants", "an operator has none")
-		}
+	switch {
+	case operator && len(t.Grants) > 0:
+		return secret.Invalid("grants", "an operator has none")
+	case operator || len(t.Grants) == 0:
 		return nil
-	}
-	if len(t.Grants) == 0 {
-		return secret.Invalid("grants", "at least one grant")
 	}
 	return policy.ValidateGrants(t.Grants)
 }
 
-// Create makes a token.
+// Create makes a token. A principal that is not there is made with it: a
+// service with the attributes given, that sets its credentials no bound.
 func (c *Credentials) Create(ctx context.Context, spec TokenSpec) (*NewToken, error) {
 	return c.create(ctx, spec, func(store.Tx) error { return nil })
 }
@@ -122,33 +120,74 @@ func (c *Credentials) create(ctx context.Context, spec TokenSpec, check func(sto
 	token, hash := identity.NewToken()
 	cred := &store.Credential{
 		ID: identity.NewTokenID(), Kind: store.Token, Principal: spec.Principal, Hash: hash,
-		Grants: spec.Grants, Service: spec.Service, Environment: spec.Environment, Created: c.vault.now(),
+		Service: spec.Service, Environment: spec.Environment, Created: c.vault.now(),
+	}
+	if len(spec.Grants) > 0 {
+		cred.Grants = spec.Grants
 	}
 	if spec.TTL != 0 {
 		cred.Expires = cred.Created.Add(spec.TTL)
 	}
 	err := c.vault.change(ctx, c.entry(audit.TokenCreate), func(tx store.Tx, e *audit.Entry) error {
+		row := *cred // f may run again
 		var err error
-		if cred.Tenant, err = c.authorize(tx); err != nil {
+		if row.Tenant, err = c.authorize(tx); err != nil {
 			return err
 		}
-		if err := spec.validate(cred.Tenant.IsZero()); err != nil {
+		if err := spec.validate(row.Tenant.IsZero()); err != nil {
 			return err
 		}
 		if err := check(tx); err != nil {
 			return err
 		}
-		if err := c.makeRoom(tx, cred.Tenant); err != nil {
+		if err := c.makeRoom(tx, row.Tenant); err != nil {
 			return err
 		}
-		e.Detail = "token " + cred.ID
-		return tx.EditCredentials().Create(cred)
+		e.Detail, e.Target = "token "+row.ID, row.Principal
+		if err := belong(tx, &row); err != nil {
+			return err
+		}
+		return tx.EditCredentials().Create(&row)
 	})
 	if err != nil {
 		token.Release()
 		return nil, err
 	}
 	return &NewToken{ID: cred.ID, Principal: cred.Principal, Token: token, Created: cred.Created, Expires: cred.Expires}, nil
+}
+
+// belong finds the principal that a new credential names, or makes it, and
+// holds the two together: the credential must have grants from one of them, and
+// cannot be of another service or environment than its principal. What it
+// shares with its principal it takes from there.
+func belong(tx store.Tx, c *store.Credential) error {
+	p, err := tx.Principals().Principal(c.Tenant, c.Principal)
+	if errors.Is(err, store.ErrAbsent) {
+		p = &store.Principal{
+			Tenant: c.Tenant, Name: c.Principal, Service: c.Service, Environment: c.Environment, Created: c.Created,
+		}
+		if c.Tenant.IsZero() {
+			p.Kind = store.OperatorKind
+		}
+		err = tx.EditPrincipals().Create(p)
+	}
+	switch {
+	case err != nil:
+		return err
+	case !c.Tenant.IsZero() && c.Grants == nil && p.Grants == nil:
+		return secret.Invalid("grants", "at least one grant, since the principal has none")
+	case p.Service != "" && c.Service != "" && c.Service != p.Service:
+		return secret.Invalid("service", "the principal is another service")
+	case p.Environment != "" && c.Environment != "" && c.Environment != p.Environment:
+		return secret.Invalid("environment", "the principal is of another environment")
+	}
+	if c.Service == p.Service {
+		c.Service = ""
+	}
+	if c.Environment == p.Environment {
+		c.Environment = ""
+	}
+	return nil
 }
 
 // keepDead is how long a credential that has ended is still listed, if there
@@ -158,38 +197,34 @@ const keepDead = 30 * 24 * time.Hour
 // makeRoom drops credentials that ended long ago, and, where there are as many
 // as there may be, the one that ended first. It refuses one too many.
 func (c *Credentials) makeRoom(tx store.Tx, t secret.TenantID) error {
-	creds, err := tx.Credentials().List(t, "", secret.MaxTokens)
-	if err != nil {
+	now := c.vault.now()
+	if _, err := dropEnded(tx, t, now.Add(-keepDead), secret.MaxTokens); err != nil {
 		return err
 	}
-	now := c.vault.now()
-	slices.SortFunc(creds, func(a, b *store.Credential) int { return ended(a, now).Compare(ended(b, now)) })
-	kept := len(creds)
-	for _, cred := range creds {
-		end := ended(cred, now)
-		if end.After(now) || now.Sub(end) < keepDead && kept < secret.MaxTokens {
-			break
-		}
-		if err := tx.EditCredentials().Delete(cred.ID); err != nil {
-			return err
-		}
-		kept--
+	n, err := tx.Credentials().Count(t)
+	if err != nil || n < secret.MaxTokens {
+		return err
 	}
-	if kept >= secret.MaxTokens {
-		return secret.Limited("tokens", fmt.Sprintf("at most %d live credentials", secret.MaxTokens))
+	dropped, err := dropEnded(tx, t, now, int(n)-secret.MaxTokens+1)
+	if err == nil && int(n)-dropped >= secret.MaxTokens {
+		err = secret.Limited("tokens", fmt.Sprintf("at most %d live credentials", secret.MaxTokens))
 	}
-	return nil
+	return err
 }
 
-// ended is when a credential ended; a time to come if it is live.
-func ended(c *store.Credential, now time.Time) time.Time {
-	end := now.Add(1)
-	for _, t := range []time.Time{c.Revoked, c.Expires} {
-		if !t.IsZero() && t.Before(end) {
-			end = t
+// dropEnded drops up to limit credentials that had ended by then, and returns
+// how many.
+func dropEnded(tx store.Tx, t secret.TenantID, by time.Time, limit int) (int, error) {
+	ended, err := tx.Credentials().Ended(t, by, limit)
+	if err != nil {
+		return 0, err
+	}
+	for _, c := range ended {
+		if err := tx.EditCredentials().Delete(c.ID); err != nil {
+			return 0, err
 		}
 	}
-	return end
+	return len(ended), nil
 }
 
 // List tells the credentials by id, revoked ones too.
@@ -217,19 +252,40 @@ func (c *Credentials) List(ctx context.Context, limit int, cursor string) (Page[
 			rows = rows[:limit]
 			page.Next = c.vault.cursor(c.scope, rows[limit-1].ID)
 		}
-		for _, row := range rows {
-			page.Items = append(page.Items, tokenInfo(row))
-		}
-		return nil
+		page.Items, err = tokenInfos(r, page.Items, rows)
+		return err
 	})
 	return settled(page, c.vault.conclude(ctx, c.entry(audit.TokenList), err))
 }
 
-func tokenInfo(c *store.Credential) TokenInfo {
-	return TokenInfo{
-		ID: c.ID, Kind: c.Kind, Principal: c.Principal, Grants: c.Grants, Service: c.Service,
-		Environment: c.Environment, Created: c.Created, Expires: c.Expires, Revoked: c.Revoked, LastUsed: dayTime(c.LastUsed),
+// tokenInfos appends what is told of credentials of one tenant.
+func tokenInfos(r store.Reader, infos []TokenInfo, rows []*store.Credential) ([]TokenInfo, error) {
+	principals := make(map[string]*store.Principal)
+	for _, c := range rows {
+		p := principals[c.Principal]
+		if p == nil {
+			var err error
+			if p, err = r.Principals().Principal(c.Tenant, c.Principal); err != nil {
+				return nil, err
+			}
+			principals[c.Principal] = p
+		}
+		infos = append(infos, tokenInfo(c, p))
 	}
+	return infos, nil
+}
+
+// tokenInfo tells of a credential, with what it has from its principal.
+func tokenInfo(c *store.Credential, p *store.Principal) TokenInfo {
+	info := TokenInfo{
+		ID: c.ID, Kind: c.Kind, Principal: c.Principal, Grants: c.Grants,
+		Service: cmp.Or(c.Service, p.Service), Environment: cmp.Or(c.Environment, p.Environment),
+		Created: c.Created, Expires: c.Expires, Revoked: c.Revoked, LastUsed: dayTime(c.LastUsed),
+	}
+	if c.Grants == nil {
+		info.Grants = p.Grants
+	}
+	return info
 }
 
 // Revoke ends a credential: the next request that brings it is refused.
@@ -240,14 +296,15 @@ func (c *Credentials) Revoke(ctx context.Context, id string) error {
 		if err != nil {
 			return err
 		}
-		cred, _, err := tx.Credentials().ByID(id)
-		if errors.Is(err, store.ErrAbsent) || err == nil && cred.Tenant != t {
+		i, err := tx.Credentials().ByID(id)
+		if errors.Is(err, store.ErrAbsent) || err == nil && i.Credential.Tenant != t {
 			return secret.ErrNotFound
 		}
 		if err != nil {
 			return err
 		}
-		e.Detail = "credential " + cred.ID
+		cred := i.Credential
+		e.Detail, e.Target = "credential "+cred.ID, cred.Principal
 		if !cred.Revoked.IsZero() {
 			return nil
 		}
@@ -260,14 +317,31 @@ func (c *Credentials) Revoke(ctx context.Context, id string) error {
 // is a live one.
 func (o *Operator) InitToken(ctx context.Context) (*NewToken, error) {
 	return o.Credentials().create(ctx, TokenSpec{Principal: "operator"}, func(tx store.Tx) error {
-		creds, err := tx.Credentials().List(secret.TenantID{}, "", secret.MaxTokens)
-		for _, c := range creds {
-			if usable(c, nil, o.vault.now()) {
-				return &secret.Error{Code: secret.ErrExists.Code, Detail: "the deployment has an operator already"}
-			}
+		there, err := o.vault.anyOperator(tx, func(*store.Identity) bool { return true })
+		if err == nil && there {
+			err = &secret.Error{Code: secret.ErrExists.Code, Detail: "the deployment has an operator already"}
 		}
 		return err
 	})
+}
+
+// anyOperator reports whether an operator that counts has a live credential.
+func (v *Vault) anyOperator(r store.Reader, counts func(*store.Identity) bool) (bool, error) {
+	var nobody secret.TenantID
+	creds, err := r.Credentials().List(nobody, "", secret.MaxTokens)
+	if err != nil {
+		return false, err
+	}
+	for _, c := range creds {
+		p, err := r.Principals().Principal(nobody, c.Principal)
+		if err != nil {
+			return false, err
+		}
+		if i := (&store.Identity{Credential: c, Principal: p}); usable(i, v.now()) && counts(i) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // devPrincipal is the operator of a development server.
@@ -313,12 +387,12 @@ func (o *Operator) openAdministrator(ctx context.Context, name secret.TenantName
 }
 
 func (o *Operator) openAccessKey(r store.Reader, t *store.Tenant) (*NewTenant, error) {
-	creds, err := r.Credentials().List(t.ID, "", secret.MaxTokens)
+	creds, err := r.Credentials().OfPrincipal(t.ID, firstAdministrator, secret.MaxTokens)
 	if err != nil {
 		return nil, err
 	}
 	for _, c := range creds {
-		if c.Kind != store.AccessKey || !usable(c, t, o.vault.now()) {
+		if c.Kind != store.AccessKey || !live(c, o.vault.now()) {
 			continue
 		}
 		key, err := o.vault.key(r, t.ID, c.Key, secret.AES256GCM)

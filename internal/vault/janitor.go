@@ -10,8 +10,8 @@ import (
 	"fastness/internal/store"
 )
 
-// janitorPeriod is how often secrets whose recovery window has ended are looked
-// for, and expired keys dropped from memory.
+// janitorPeriod is how often secrets whose recovery window has ended and expired
+// documents are looked for, and expired keys dropped from memory.
 const janitorPeriod = time.Minute
 
 // janitorChunk bounds one round, after which what was purged is scrubbed.
@@ -31,6 +31,9 @@ func (v *Vault) runJanitor(ctx context.Context) {
 			if err := v.purgeAll(ctx); err != nil && ctx.Err() == nil {
 				v.log.ErrorContext(ctx, "purging deleted secrets", "error", err, "cause", secret.Of(err).Cause)
 			}
+			if err := v.ExpireDocuments(ctx); err != nil && ctx.Err() == nil {
+				v.log.ErrorContext(ctx, "dropping expired documents", "error", err, "cause", secret.Of(err).Cause)
+			}
 		}
 	}
 }
@@ -39,6 +42,22 @@ func (v *Vault) purgeAll(ctx context.Context) error {
 	for {
 		if n, err := v.PurgeExpired(ctx); err != nil || n < janitorChunk {
 			return err
+		}
+	}
+}
+
+// ExpireDocuments drops the documents that have expired: what was noted for a
+// while, such as tokens that must not come twice. An open Vault does so every
+// minute.
+func (v *Vault) ExpireDocuments(ctx context.Context) error {
+	for {
+		n := 0
+		err := v.store.Update(ctx, func(tx store.Tx) (err error) {
+			n, err = tx.EditDocuments().Expire(v.now(), janitorChunk)
+			return err
+		})
+		if err != nil || n < janitorChunk {
+			return v.answer(err)
 		}
 	}
 }

@@ -36,12 +36,6 @@ type knownRow[V any] struct {
 	row     V
 }
 
-// knownCaller is a token's row with its tenant's, which is nil for an operator.
-type knownCaller struct {
-	credential *store.Credential
-	tenant     *store.Tenant
-}
-
 // knownVersion is what a read finds.
 type knownVersion struct {
 	secret  *store.Secret

@@ -155,15 +155,18 @@ func (f found) open() (*secretbuf.Buffer, error) {
 	return envelope.Open(f.key.kek, b, envelope.Sealed{Envelope: f.version.Envelope, Ciphertext: f.version.Ciphertext})
 }
 
-// recordRead makes the read durable, together with the reader's day of last
-// read where that is news.
+// recordRead makes the read durable, together with the days on which the
+// version and the reader were last part of one, where that is news.
 func (s *Session) recordRead(ctx context.Context, e audit.Entry, f found) error {
 	today := day(s.vault.now())
-	if f.version.CallerRead >= today {
+	if f.version.CallerRead >= today && (s.caller.credential == "" || s.caller.lastRead >= today) {
 		return s.vault.conclude(ctx, e, nil)
 	}
 	ref := store.VersionRef{Secret: f.secret.ID, Number: f.version.Number}
 	return s.vault.change(ctx, e, func(tx store.Tx, _ *audit.Entry) error {
+		if err := s.caller.noteRead(tx, today); err != nil || f.version.CallerRead >= today {
+			return err
+		}
 		err := tx.EditSecrets(f.tenant.ID).Touch(ref, s.caller.principal, today)
 		if errors.Is(err, store.ErrAbsent) {
 			return nil // purged meanwhile: the read came first

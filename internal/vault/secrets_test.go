@@ -2,6 +2,7 @@ package vault_test
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -216,12 +217,12 @@ func TestServiceReads(t *testing.T) {
 	op := f.Tenant(t, "acme")
 	must(put(t, op, "db", "v", vault.Put{Patch: secret.Patch{AccessPolicy: &secret.AccessPolicy{
 		AllowedServices: []string{"web"}, AllowedEnvironments: []secret.Environment{secret.Prod}}}}))(t)
-	for _, tt := range []struct {
+	for i, tt := range []struct {
 		service string
 		env     secret.Environment
 		ok      bool
 	}{{"web", secret.Prod, true}, {"web", secret.Dev, false}, {"job", secret.Prod, false}, {"web", "", false}, {"", "", false}} {
-		c := f.Caller(t, "acme", vault.TokenSpec{Principal: "svc", Grants: []policy.Grant{{Role: policy.Reader}},
+		c := f.Caller(t, "acme", vault.TokenSpec{Principal: fmt.Sprint("svc", i), Grants: []policy.Grant{{Role: policy.Reader}},
 			Service: tt.service, Environment: tt.env})
 		_, err := get(f.Session(c, ""), "db", store.Selector{})
 		if tt.ok != (err == nil) {

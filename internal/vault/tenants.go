@@ -115,12 +115,12 @@ func (o *Operator) createTenant(ctx context.Context, name secret.TenantName, alg
 		ID: secret.NewTenantID(), Name: name, Account: secret.NewAccountNumber(),
 		Algorithm: alg, Key: 1, Created: v.now(),
 	}
-	made, creds, err := v.administrator(row, kek)
+	made, admin, err := v.administrator(row, kek)
 	if err != nil {
 		return nil, v.conclude(ctx, e, err)
 	}
 	err = v.change(ctx, e, func(tx store.Tx, e *audit.Entry) error {
-		if err := v.storeTenant(tx, row, kek, creds); err != nil {
+		if err := v.storeTenant(tx, row, kek, admin); err != nil {
 			return err
 		}
 		e.TenantID, e.Detail = name, "account "+string(row.Account)
@@ -133,7 +133,7 @@ func (o *Operator) createTenant(ctx context.Context, name secret.TenantName, alg
 	return made, nil
 }
 
-func (v *Vault) storeTenant(tx store.Tx, row *store.Tenant, kek *envelope.KEK, creds [2]*store.Credential) error {
+func (v *Vault) storeTenant(tx store.Tx, row *store.Tenant, kek *envelope.KEK, admin *administrator) error {
 	switch _, err := tx.Tenants().ByName(row.Name); {
 	case err == nil:
 		return secret.ErrExists
@@ -150,12 +150,20 @@ func (v *Vault) storeTenant(tx store.Tx, row *store.Tenant, kek *envelope.KEK, c
 	if err != nil {
 		return err
 	}
-	return errors.Join(tx.EditTenants().PutKey(row.ID, key),
-		tx.EditCredentials().Create(creds[0]), tx.EditCredentials().Create(creds[1]))
+	return errors.Join(tx.EditTenants().PutKey(row.ID, key), tx.EditPrincipals().Create(admin.principal),
+		tx.EditCredentials().Create(admin.token), tx.EditCredentials().Create(admin.key))
 }
 
-// administrator makes the credentials of a new tenant's first principal.
-func (v *Vault) administrator(t *store.Tenant, kek *envelope.KEK) (*NewTenant, [2]*store.Credential, error) {
+// firstAdministrator is the name of the principal that a tenant is made with.
+const firstAdministrator = "admin"
+
+// administrator is a new tenant's first principal with its credentials.
+type administrator struct {
+	principal  *store.Principal
+	token, key *store.Credential
+}
+
+func (v *Vault) administrator(t *store.Tenant, kek *envelope.KEK) (*NewTenant, *administrator, error) {
 	token, hash := identity.NewToken()
 	made := &NewTenant{
 		Name: t.Name, Account: t.Account, Region: v.region,
@@ -164,16 +172,21 @@ func (v *Vault) administrator(t *store.Tenant, kek *envelope.KEK) (*NewTenant, [
 	sealed, err := kek.SealAccessKey(t.ID, made.AccessKeyID, made.SecretAccessKey.Bytes())
 	if err != nil {
 		made.Release()
-		return nil, [2]*store.Credential{}, err
+		return nil, nil, err
 	}
-	admin := store.Credential{
-		Tenant: t.ID, Principal: "admin", Created: v.now(),
-		Grants: []policy.Grant{{Role: policy.Admin}},
-	}
-	tok, key := admin, admin
-	tok.ID, tok.Kind, tok.Hash = identity.NewTokenID(), store.Token, hash
-	key.ID, key.Kind, key.Sealed, key.Key = made.AccessKeyID, store.AccessKey, sealed, t.Key
-	return made, [2]*store.Credential{&tok, &key}, nil
+	now := v.now()
+	return made, &administrator{
+		principal: &store.Principal{
+			Tenant: t.ID, Name: firstAdministrator, Grants: []policy.Grant{{Role: policy.Admin}}, Created: now,
+		},
+		token: &store.Credential{
+			ID: identity.NewTokenID(), Kind: store.Token, Tenant: t.ID, Principal: firstAdministrator, Hash: hash, Created: now,
+		},
+		key: &store.Credential{
+			ID: made.AccessKeyID, Kind: store.AccessKey, Tenant: t.ID, Principal: firstAdministrator,
+			Sealed: sealed, Key: t.Key, Created: now,
+		},
+	}, nil
 }
 
 // Tenants lists the tenants by name, erased ones too.

@@ -89,7 +89,7 @@ type Vault struct {
 	region   string
 	roots    roots
 	keys     *keyCache
-	callers  known[[32]byte, knownCaller]
+	callers  known[[32]byte, *store.Identity]
 	tenants  known[secret.TenantName, *store.Tenant]
 	versions known[versionKey, knownVersion]
 	journal  journal

@@ -84,6 +84,7 @@ func (p *populated) addTenant(tx store.Tx, n int, now time.Time) error {
 	err := errors.Join(
 		tx.EditTenants().Create(t),
 		tx.EditTenants().PutKey(t.ID, &store.TenantKey{Number: 1, KEK: random(70), Created: now}),
+		tx.EditPrincipals().Create(&store.Principal{Tenant: t.ID, Name: c.Principal, Created: now}),
 		tx.EditCredentials().Create(c))
 	for _, name := range secretNames {
 		err = errors.Join(err, addSecret(tx, t.ID, name, now))
@@ -124,7 +125,7 @@ func record(t secret.TenantName) audit.Record {
 // authenticate and find are the two Views of a read.
 func (p *populated) authenticate(ctx context.Context, n int) error {
 	return p.View(ctx, func(r store.Reader) error {
-		_, _, err := r.Credentials().ByHash(p.tokens[n])
+		_, err := r.Credentials().ByHash(p.tokens[n])
 		return err
 	})
 }

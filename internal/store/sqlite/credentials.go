@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"errors"
+	"time"
 
 	"fastness/internal/secret"
 	"fastness/internal/store"
@@ -10,9 +11,9 @@ import (
 type credentials struct{ *reader }
 
 // credentialColumns is the number of columns of the part of that name.
-const credentialColumns = 13
+const credentialColumns = 17
 
-func scanCredential(s *stmt, col int) (*store.Credential, error) {
+func scanCredential(s *stmt, col int, t secret.TenantID) (*store.Credential, error) {
 	sealed, err := s.cellAt(col + 4)
 	if err != nil {
 		return nil, err
@@ -20,6 +21,7 @@ func scanCredential(s *stmt, col int) (*store.Credential, error) {
 	c := &store.Credential{
 		ID:          s.string(col),
 		Kind:        store.CredentialKind(s.int64(col + 1)),
+		Tenant:      t,
 		Principal:   s.string(col + 2),
 		Sealed:      sealed,
 		Key:         uint32(s.int64(col + 5)),
@@ -29,46 +31,61 @@ func scanCredential(s *stmt, col int) (*store.Credential, error) {
 		Expires:     s.timeAt(col + 10),
 		Revoked:     s.timeAt(col + 11),
 		LastUsed:    int32(s.int64(col + 12)),
+		MFA:         s.timeAt(col + 13),
+		Locked:      s.int64(col+14) != 0,
+		Source:      s.string(col + 15),
+		Revision:    s.int64(col + 16),
 	}
 	s.fixed(col+3, c.Hash[:])
 	return c, s.jsonAt(col+6, &c.Grants)
 }
 
-// find reads a credential and its tenant's row, nil for an operator's.
-func (r credentials) find(s *stmt) (*store.Credential, *store.Tenant, error) {
-	defer s.reset()
-	if err := s.one(); err != nil {
-		return nil, nil, err
+// scanIdentity reads a credential, its principal and its tenant's row, which
+// an operator has none of.
+func scanIdentity(s *stmt, col int) (*store.Identity, error) {
+	var i store.Identity
+	var id secret.TenantID
+	var err error
+	if at := col + credentialColumns + principalColumns; !s.isNull(at) {
+		if i.Tenant, err = scanTenant(s, at); err != nil {
+			return nil, err
+		}
+		id = i.Tenant.ID
 	}
-	c, err := scanCredential(s, 0)
-	if err != nil || s.isNull(credentialColumns) {
-		return c, nil, err
+	if i.Principal, err = scanPrincipal(s, col+credentialColumns, id); err != nil {
+		return nil, err
 	}
-	t, err := scanTenant(s, credentialColumns)
-	if err != nil {
-		return nil, nil, err
-	}
-	c.Tenant = t.ID
-	return c, t, nil
+	i.Credential, err = scanCredential(s, col, id)
+	return &i, err
 }
 
-func (r credentials) ByHash(hash [32]byte) (*store.Credential, *store.Tenant, error) {
-	return r.find(r.query("credential_by_hash").blob(1, hash[:]))
+func (r credentials) ByHash(hash [32]byte) (*store.Identity, error) {
+	return row(r.query("credential_by_hash").blob(1, hash[:]), scanIdentity)
 }
 
-func (r credentials) ByID(id string) (*store.Credential, *store.Tenant, error) {
-	return r.find(r.query("credential_by_id").text(1, id))
+func (r credentials) ByID(id string) (*store.Identity, error) {
+	return row(r.query("credential_by_id").text(1, id), scanIdentity)
+}
+
+// of returns a scanner of a tenant's credentials.
+func (r credentials) of(t secret.TenantID) func(*stmt, int) (*store.Credential, error) {
+	return func(s *stmt, col int) (*store.Credential, error) { return scanCredential(s, col, t) }
 }
 
 func (r credentials) List(t secret.TenantID, after string, limit int) ([]*store.Credential, error) {
-	return rows(r.query("credential_list").blob(1, t[:]).text(2, after).limit(3, limit),
-		func(s *stmt, col int) (*store.Credential, error) {
-			c, err := scanCredential(s, col)
-			if err == nil {
-				c.Tenant = t
-			}
-			return c, err
-		})
+	return rows(r.query("credential_list").blob(1, t[:]).text(2, after).limit(3, limit), r.of(t))
+}
+
+func (r credentials) OfPrincipal(t secret.TenantID, principal string, limit int) ([]*store.Credential, error) {
+	return rows(r.query("credential_of_principal").blob(1, t[:]).text(2, principal).limit(3, limit), r.of(t))
+}
+
+func (r credentials) Ended(t secret.TenantID, by time.Time, limit int) ([]*store.Credential, error) {
+	return rows(r.query("credential_ended").blob(1, t[:]).time(2, by).limit(3, limit), r.of(t))
+}
+
+func (r credentials) Count(t secret.TenantID) (int64, error) {
+	return counter(r.query("credential_count").blob(1, t[:]))
 }
 
 type credentialWriter struct{ *tx }
@@ -85,25 +102,31 @@ func (w credentialWriter) Create(c *store.Credential) error {
 }
 
 func (w credentialWriter) Update(c *store.Credential) error {
-	there, _, err := w.Credentials().ByID(c.ID)
-	if err != nil {
+	there, err := w.Credentials().ByID(c.ID)
+	switch {
+	case err != nil:
 		return err
-	}
-	if there.Tenant != c.Tenant {
+	case there.Credential.Tenant != c.Tenant || there.Credential.Principal != c.Principal || there.Credential.Kind != c.Kind:
 		return store.ErrAbsent
+	case there.Credential.Revision != c.Revision:
+		return store.ErrStale
 	}
-	sealed, err := row(w.query("credential_cell").text(1, c.ID), number)
+	sealed, err := w.cell(c.ID)
 	if err != nil {
 		return err
 	}
 	if sealed, err = w.replaceCell(sealed, c.Sealed); err != nil {
 		return err
 	}
-	return change(bindCredential(w.write("credential_update"), c, sealed))
+	if err := change(bindCredential(w.write("credential_update"), c, sealed)); err != nil {
+		return err
+	}
+	c.Revision++
+	return nil
 }
 
 func (w credentialWriter) Delete(id string) error {
-	sealed, err := row(w.query("credential_cell").text(1, id), number)
+	sealed, err := w.cell(id)
 	if err != nil {
 		return err
 	}
@@ -111,6 +134,11 @@ func (w credentialWriter) Delete(id string) error {
 		return err
 	}
 	return change(w.write("credential_delete").text(1, id))
+}
+
+// cell returns the cell of a credential's sealed part; 0 if it has none.
+func (w credentialWriter) cell(id string) (int64, error) {
+	return row(w.query("credential_cell").text(1, id), number)
 }
 
 func bindCredential(q *stmt, c *store.Credential, sealed int64) *stmt {
@@ -121,5 +149,6 @@ func bindCredential(q *stmt, c *store.Credential, sealed int64) *stmt {
 	return q.blob(1, c.Tenant[:]).text(2, c.ID).
 		int(3, int64(c.Kind)).text(4, c.Principal).blob(5, hash).optional(6, sealed).int(7, int64(c.Key)).
 		json(8, c.Grants, c.Grants == nil).optionalText(9, c.Service).optionalText(10, string(c.Environment)).
-		time(11, c.Created).time(12, c.Expires).time(13, c.Revoked).int(14, int64(c.LastUsed))
+		time(11, c.Created).time(12, c.Expires).time(13, c.Revoked).int(14, int64(c.LastUsed)).
+		time(15, c.MFA).int(16, bit(c.Locked)).optionalText(17, c.Source).int(18, c.Revision)
 }

@@ -136,6 +136,10 @@ WHERE n IN (SELECT sealed FROM credentials WHERE tenant = {tenant} AND sealed IS
 -- name: erase_version_cells
 UPDATE OR FAIL cells SET {zeros} WHERE n IN (SELECT cell FROM versions WHERE tenant = {tenant})
 
+-- name: erase_document_cells
+UPDATE OR FAIL cells SET {zeros}
+WHERE n IN (SELECT sealed FROM documents WHERE tenant = {tenant} AND sealed IS NOT NULL)
+
 -- name: erase_keys
 DELETE FROM tenant_keys WHERE tenant = {tenant}
 
@@ -150,6 +154,12 @@ DELETE FROM secrets WHERE tenant = {tenant}
 
 -- name: erase_credentials
 DELETE FROM credentials WHERE tenant = {tenant}
+
+-- name: erase_principals
+DELETE FROM principals WHERE tenant = {tenant}
+
+-- name: erase_documents
+DELETE FROM documents WHERE tenant = {tenant}
 
 -- ── secrets ────────────────────────────────────────────────────────────────
 
@@ -232,11 +242,8 @@ ORDER BY v.secret, v.number LIMIT ?5
 SELECT principal, number, day FROM consumers
 WHERE tenant = {tenant} AND secret = ?2 AND principal <> '' ORDER BY number, principal
 
--- name: secret_count
-SELECT count(*) FROM secrets WHERE tenant = {tenant}
-
--- name: version_count
-SELECT count(*) FROM versions WHERE tenant = {tenant}
+-- name: usage
+SELECT secrets, versions, bytes FROM usage WHERE tenant = {tenant}
 
 -- name: secret_create
 INSERT INTO secrets (tenant, id, name, current, previous, pending, last, revision, algorithm,
@@ -265,12 +272,12 @@ DELETE FROM versions WHERE tenant = {tenant} AND secret = ?2
 DELETE FROM secrets WHERE tenant = {tenant} AND id = ?2
 
 -- name: version_add
-INSERT OR FAIL INTO versions (tenant, secret, number, id, kind, algorithm, key, created, cell, envelope)
-SELECT s.tenant, s.id, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10
+INSERT OR FAIL INTO versions (tenant, secret, number, id, kind, algorithm, key, created, cell, envelope, size)
+SELECT s.tenant, s.id, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11
 FROM secrets s WHERE s.tenant = {tenant} AND s.id = ?2
 
 -- name: version_rewrap
-UPDATE OR FAIL versions SET cell = ?4, envelope = ?5, algorithm = ?6, key = ?7
+UPDATE OR FAIL versions SET cell = ?4, envelope = ?5, algorithm = ?6, key = ?7, size = ?8
 WHERE tenant = {tenant} AND secret = ?2 AND number = ?3
 
 -- name: version_delete
@@ -296,39 +303,127 @@ AND principal NOT IN (
 	WHERE tenant = {tenant} AND secret = ?2 AND number = ?3 AND principal <> ''
 	ORDER BY day DESC, principal <> ?4, principal LIMIT ?5)
 
+-- ── principals ─────────────────────────────────────────────────────────────
+
+-- part: principal_columns
+p.name, p.kind, p.grants, p.service, p.environment, p.subject, p.created, p.disabled, p.last_used, p.last_read, p.revision
+
+-- name: principal
+SELECT {principal_columns} FROM principals p WHERE p.tenant = {owner} AND p.name = ?2
+
+-- name: principal_by_subject
+SELECT {principal_columns} FROM principals p WHERE p.tenant = {owner} AND p.subject = ?2
+
+-- name: principal_list
+SELECT {principal_columns} FROM principals p
+WHERE p.tenant = {owner} AND p.name > ?2 ORDER BY p.name LIMIT ?3
+
+-- name: principal_count
+SELECT principals FROM usage WHERE tenant = {owner}
+
+-- name: principal_create
+INSERT INTO principals (tenant, name, kind, grants, service, environment, subject, created,
+	disabled, last_used, last_read, revision)
+VALUES ({owner}, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+
+-- name: principal_update
+UPDATE OR FAIL principals SET grants = ?4, service = ?5, environment = ?6, subject = ?7, created = ?8,
+	disabled = ?9, last_used = ?10, last_read = ?11, revision = revision + 1
+WHERE tenant = {owner} AND name = ?2 AND kind = ?3 AND revision = ?12
+
+-- name: principal_delete
+DELETE FROM principals WHERE tenant = {owner} AND name = ?2
+
 -- ── credentials ────────────────────────────────────────────────────────────
 
 -- part: credential_columns
 c.id, c.kind, c.principal, c.hash, (SELECT data FROM cells WHERE n = c.sealed), c.key, c.grants, c.service, c.environment,
-c.created, c.expires, c.revoked, c.last_used
+c.created, c.expires, c.revoked, c.last_used, c.mfa, c.locked, c.source, c.revision
+
+-- part: identity
+SELECT {credential_columns}, {principal_columns}, {tenant_columns}
+FROM credentials c
+CROSS JOIN principals p ON p.tenant = c.tenant AND p.name = c.principal
+LEFT JOIN tenants t ON t.n = c.tenant
 
 -- name: credential_by_hash
-SELECT {credential_columns}, {tenant_columns}
-FROM credentials c LEFT JOIN tenants t ON t.n = c.tenant WHERE c.hash = ?1
+{identity} WHERE c.hash = ?1
 
 -- name: credential_by_id
-SELECT {credential_columns}, {tenant_columns}
-FROM credentials c LEFT JOIN tenants t ON t.n = c.tenant WHERE c.id = ?1
+{identity} WHERE c.id = ?1
 
 -- name: credential_list
 SELECT {credential_columns} FROM credentials c
 WHERE c.tenant = {owner} AND c.id > ?2 ORDER BY c.id LIMIT ?3
 
+-- name: credential_of_principal
+SELECT {credential_columns} FROM credentials c INDEXED BY credentials_by_principal
+WHERE c.tenant = {owner} AND c.principal = ?2 ORDER BY c.id LIMIT ?3
+
+-- name: credential_ended
+SELECT {credential_columns} FROM credentials c INDEXED BY credentials_ended
+WHERE c.tenant = {owner} AND c.ended IS NOT NULL AND c.ended <= ?2 ORDER BY c.ended LIMIT ?3
+
+-- name: credential_count
+SELECT credentials FROM usage WHERE tenant = {owner}
+
 -- name: credential_cell
 SELECT sealed FROM credentials WHERE id = ?1
 
 -- name: credential_create
-INSERT INTO credentials (tenant, id, kind, principal, hash, sealed, key, grants, service,
-	environment, created, expires, revoked, last_used)
-VALUES ({owner}, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+INSERT OR FAIL INTO credentials (tenant, id, kind, principal, hash, sealed, key, grants, service,
+	environment, created, expires, revoked, last_used, mfa, locked, source, revision)
+SELECT p.tenant, ?2, ?3, p.name, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18
+FROM principals p WHERE p.tenant = {owner} AND p.name = ?4
 
 -- name: credential_update
-UPDATE OR FAIL credentials SET kind = ?3, principal = ?4, hash = ?5, sealed = ?6, key = ?7, grants = ?8,
-	service = ?9, environment = ?10, created = ?11, expires = ?12, revoked = ?13, last_used = ?14
-WHERE tenant = {owner} AND id = ?2
+UPDATE OR FAIL credentials SET hash = ?5, sealed = ?6, key = ?7, grants = ?8,
+	service = ?9, environment = ?10, created = ?11, expires = ?12, revoked = ?13, last_used = ?14,
+	mfa = ?15, locked = ?16, source = ?17, revision = revision + 1
+WHERE tenant = {owner} AND id = ?2 AND kind = ?3 AND principal = ?4 AND revision = ?18
 
 -- name: credential_delete
 DELETE FROM credentials WHERE id = ?1
+
+-- ── documents ──────────────────────────────────────────────────────────────
+
+-- part: document_columns
+d.kind, d.id, d.data, (SELECT data FROM cells WHERE n = d.sealed), d.key, d.expires, d.created, d.changed, d.revision
+
+-- name: document
+SELECT {document_columns} FROM documents d WHERE d.tenant = {owner} AND d.kind = ?2 AND d.id = ?3
+
+-- name: document_list
+SELECT {document_columns} FROM documents d
+WHERE d.tenant = {owner} AND d.kind = ?2 AND d.id >= ?3 AND d.id < ?4 ORDER BY d.id LIMIT ?5
+
+-- name: document_walk
+SELECT {document_columns} FROM documents d INDEXED BY documents_sealed
+WHERE d.tenant = {owner} AND d.sealed IS NOT NULL AND (d.kind, d.id) > (?2, ?3) AND d.key <> ?4
+ORDER BY d.kind, d.id LIMIT ?5
+
+-- name: document_expired
+SELECT tenant, kind, id, sealed FROM documents INDEXED BY documents_expiring
+WHERE expires IS NOT NULL AND expires <= ?1 ORDER BY expires LIMIT ?2
+
+-- name: document_cell
+SELECT sealed FROM documents WHERE tenant = {owner} AND kind = ?2 AND id = ?3
+
+-- name: document_create
+INSERT INTO documents (tenant, kind, id, data, sealed, key, expires, created, changed, revision)
+VALUES ({owner}, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+
+-- name: document_update
+UPDATE OR FAIL documents SET data = ?4, sealed = ?5, key = ?6, expires = ?7, created = ?8, changed = ?9,
+	revision = revision + 1
+WHERE tenant = {owner} AND kind = ?2 AND id = ?3 AND revision = ?10
+
+-- name: document_delete
+DELETE FROM documents WHERE tenant = {owner} AND kind = ?2 AND id = ?3
+
+-- name: document_drop
+-- The tenant's number, as document_expired tells it.
+DELETE FROM documents WHERE tenant = ?1 AND kind = ?2 AND id = ?3
 
 -- ── audit log ──────────────────────────────────────────────────────────────
 

@@ -112,9 +112,6 @@ func TestQueryPlans(t *testing.T) {
 		"tree":                "SCAN audit_tree",   // it has one row
 		"tree_move":           "SCAN audit_tree",
 		"checkpoint_unsigned": "SCAN audit_checkpoints USING", // a partial index that is all but empty
-		"credential_list":     "SCAN CONSTANT ROW",            // no table at all
-		"credential_create":   "SCAN CONSTANT ROW",
-		"credential_update":   "SCAN CONSTANT ROW",
 	}
 	sorting := []string{
 		"secret_list_due", "secret_list_deleted", // by name, of the few that the index gives
@@ -123,6 +120,9 @@ func TestQueryPlans(t *testing.T) {
 	c := fresh(t)
 	for _, name := range slices.Sorted(maps.Keys(queries)) {
 		for _, line := range plan(t, c, queries[name]) {
+			if line == "SCAN CONSTANT ROW" {
+				continue // no table at all
+			}
 			if strings.HasPrefix(line, "SCAN") && (allowed[name] == "" || !strings.HasPrefix(line, allowed[name])) ||
 				strings.Contains(line, "TEMP B-TREE") && !slices.Contains(sorting, name) {
 				t.Errorf("%s: %s", name, line)

@@ -46,6 +46,12 @@ func (r *reader) Secrets(t secret.TenantID) store.SecretReader { return secrets{
 // Credentials implements store.Reader.
 func (r *reader) Credentials() store.CredentialReader { return credentials{r} }
 
+// Principals implements store.Reader.
+func (r *reader) Principals() store.PrincipalReader { return principals{r} }
+
+// Documents implements store.Reader.
+func (r *reader) Documents() store.DocumentReader { return documents{r} }
+
 // Log implements store.Reader.
 func (r *reader) Log() store.LogReader { return auditLog{r} }
 

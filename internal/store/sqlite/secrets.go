@@ -180,15 +180,19 @@ func (r secrets) List(q store.Query) ([]*store.Secret, error) {
 	case !q.DueBefore.IsZero():
 		name = "secret_list_due"
 	}
-	from := q.Prefix
-	if after := string(q.After); after != "" && after >= from {
-		from = after + "\x00" // the first name after it
-	}
-	s := r.query(name).text(2, from).text(3, afterPrefix(q.Prefix)).limit(4, q.Limit)
+	s := r.query(name).text(2, firstOf(q.Prefix, string(q.After))).text(3, afterPrefix(q.Prefix)).limit(4, q.Limit)
 	if name == "secret_list_due" {
 		s.time(5, q.DueBefore)
 	}
 	return rows(s, scanSecret)
+}
+
+// firstOf returns the first text with the prefix behind after.
+func firstOf(prefix, after string) string {
+	if after != "" && after >= prefix {
+		return after + "\x00"
+	}
+	return prefix
 }
 
 // afterPrefix returns a text that sorts after all valid UTF-8 with the prefix.
@@ -214,12 +218,14 @@ func (r secrets) Consumers(id secret.ID) ([]store.Consumer, error) {
 	})
 }
 
-func (r secrets) Usage() (secrets, versions int64, err error) {
-	if secrets, err = row(r.query("secret_count"), number); err != nil {
-		return 0, 0, err
+func (r secrets) Usage() (store.Usage, error) {
+	u, err := row(r.query("usage"), func(s *stmt, col int) (store.Usage, error) {
+		return store.Usage{Secrets: s.int64(col), Versions: s.int64(col + 1), Bytes: s.int64(col + 2)}, nil
+	})
+	if errors.Is(err, store.ErrAbsent) {
+		return store.Usage{}, nil // who is not there has nothing
 	}
-	versions, err = row(r.query("version_count"), number)
-	return secrets, versions, err
+	return u, err
 }
 
 // secretWriter changes one tenant's secrets.
@@ -286,7 +292,8 @@ func (w secretWriter) AddVersion(id secret.ID, v *store.Version) error {
 	}
 	err = change(w.write("version_add", id).
 		int(3, int64(v.Number)).versionID(4, v.ID).int(5, int64(v.Kind)).algorithm(6, v.Algorithm).
-		int(7, int64(v.Key)).time(8, v.Created).int(9, cell).int(10, int64(len(v.Envelope))))
+		int(7, int64(v.Key)).time(8, v.Created).int(9, cell).int(10, int64(len(v.Envelope))).
+		int(11, int64(len(v.Envelope)+len(v.Ciphertext))))
 	if err != nil {
 		return errors.Join(err, w.clearCell(cell)) // the operation may go on without it
 	}
@@ -314,7 +321,8 @@ func (w secretWriter) Rewrap(id secret.ID, v *store.Version, old []byte) error {
 		return err
 	}
 	return change(w.write("version_rewrap", id).
-		int(3, int64(v.Number)).int(4, cell).int(5, int64(len(v.Envelope))).algorithm(6, v.Algorithm).int(7, int64(v.Key)))
+		int(3, int64(v.Number)).int(4, cell).int(5, int64(len(v.Envelope))).algorithm(6, v.Algorithm).int(7, int64(v.Key)).
+		int(8, int64(len(v.Envelope)+len(there.Ciphertext))))
 }
 
 func (w secretWriter) DeleteVersion(id secret.ID, number secret.Version) error {

@@ -153,8 +153,9 @@ func (w tenantWriter) Erase(t secret.TenantID) error {
 		return err
 	}
 	for _, name := range []string{
-		"erase_key_cells", "erase_credential_cells", "erase_version_cells",
-		"erase_keys", "erase_credentials", "erase_consumers", "erase_versions", "erase_secrets",
+		"erase_key_cells", "erase_credential_cells", "erase_document_cells", "erase_version_cells",
+		"erase_keys", "erase_credentials", "erase_principals", "erase_documents",
+		"erase_consumers", "erase_versions", "erase_secrets",
 	} {
 		if _, err := w.write(name).blob(1, t[:]).run(); err != nil {
 			return err

@@ -132,6 +132,15 @@ func (t *tx) EditCredentials() store.CredentialWriter {
 	return credentialWriter{t}
 }
 
+// EditPrincipals implements store.Tx.
+func (t *tx) EditPrincipals() store.PrincipalWriter {
+	t.identity = true
+	return principalWriter{t}
+}
+
+// EditDocuments implements store.Tx.
+func (t *tx) EditDocuments() store.DocumentWriter { return documentWriter{t} }
+
 // EditLog implements store.Tx.
 func (t *tx) EditLog() store.LogWriter { return logWriter{t} }
 

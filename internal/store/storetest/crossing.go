@@ -27,9 +27,32 @@ func newVictim(d *db) *victim {
 		return errors.Join(
 			tx.EditTenants().PutKey(v.tenant.ID, &store.TenantKey{Number: 1, KEK: []byte("kek"), Created: epoch}),
 			tx.EditSecrets(v.tenant.ID).Touch(store.VersionRef{Secret: v.secret.ID, Number: 1}, "alice", 9),
-			tx.EditCredentials().Create(newToken(v.tenant, "tok_victim")))
+			tx.EditPrincipals().Create(newVictimPrincipal(v.tenant)),
+			tx.EditCredentials().Create(newVictimToken(v.tenant)),
+			tx.EditDocuments().Create(newVictimDocument(v.tenant)))
 	})
 	return v
+}
+
+// newVictimPrincipal returns a principal that a provider knows.
+func newVictimPrincipal(t *store.Tenant) *store.Principal {
+	p := newPrincipal(t, "alice")
+	p.Subject = "s"
+	return p
+}
+
+// newVictimToken returns a token that has ended.
+func newVictimToken(t *store.Tenant) *store.Credential {
+	c := newToken(t, "tok_victim")
+	c.Revoked = epoch
+	return c
+}
+
+// newVictimDocument returns a document with a sealed part.
+func newVictimDocument(t *store.Tenant) *store.Document {
+	d := newDocument(t, "factor", "alice/1")
+	d.Sealed, d.Key = []byte("sealed"), 1
+	return d
 }
 
 // crossing holds, for every method of a role, an attempt to reach the victim's
@@ -62,8 +85,8 @@ var secretReaderCrossing = crossing[store.SecretReader]{
 	"NotUnderKey": func(v *victim, r store.SecretReader) error { return nothing(r.NotUnderKey(9, store.VersionRef{}, 9)) },
 	"Consumers":   func(v *victim, r store.SecretReader) error { return nothing(r.Consumers(v.secret.ID)) },
 	"Usage": func(v *victim, r store.SecretReader) error {
-		secrets, versions, err := r.Usage()
-		return nothing(make([]byte, secrets+versions), err)
+		u, err := r.Usage()
+		return nothing(make([]byte, u.Secrets+u.Versions+u.Bytes), err)
 	},
 }
 
@@ -141,6 +164,66 @@ var credentialWriterCrossing = crossing[store.CredentialWriter]{
 	"Delete": nil, // ids are of the whole deployment; the service knows whose they are
 }
 
+var credentialReaderCrossing = crossing[store.CredentialReader]{
+	"ByHash": nil,
+	"ByID":   nil,
+	"List":   func(v *victim, r store.CredentialReader) error { return nothing(r.List(v.intruder.ID, "", 9)) },
+	"OfPrincipal": func(v *victim, r store.CredentialReader) error {
+		return nothing(r.OfPrincipal(v.intruder.ID, "alice", 9))
+	},
+	"Ended": func(v *victim, r store.CredentialReader) error {
+		return nothing(r.Ended(v.intruder.ID, epoch.Add(days(10_000)), 9))
+	},
+	"Count": func(v *victim, r store.CredentialReader) error {
+		n, err := r.Count(v.intruder.ID)
+		return nothing(make([]byte, n), err)
+	},
+}
+
+var principalReaderCrossing = crossing[store.PrincipalReader]{
+	"Principal": func(v *victim, r store.PrincipalReader) error {
+		_, err := r.Principal(v.intruder.ID, "alice")
+		return err
+	},
+	"BySubject": func(v *victim, r store.PrincipalReader) error { _, err := r.BySubject(v.intruder.ID, "s"); return err },
+	"List":      func(v *victim, r store.PrincipalReader) error { return nothing(r.List(v.intruder.ID, "", 9)) },
+	"Count": func(v *victim, r store.PrincipalReader) error {
+		n, err := r.Count(v.intruder.ID)
+		return nothing(make([]byte, n), err)
+	},
+}
+
+var principalWriterCrossing = crossing[store.PrincipalWriter]{
+	// The same name is another principal.
+	"Create": func(v *victim, w store.PrincipalWriter) error {
+		return errors.Join(w.Create(newPrincipal(v.intruder, "alice")), w.Delete(v.intruder.ID, "alice"), store.ErrAbsent)
+	},
+	"Update": func(v *victim, w store.PrincipalWriter) error { return w.Update(newPrincipal(v.intruder, "alice")) },
+	"Delete": func(v *victim, w store.PrincipalWriter) error { return w.Delete(v.intruder.ID, "alice") },
+}
+
+var documentReaderCrossing = crossing[store.DocumentReader]{
+	"Document": func(v *victim, r store.DocumentReader) error {
+		_, err := r.Document(v.intruder.ID, "factor", "alice/1")
+		return err
+	},
+	"Documents": func(v *victim, r store.DocumentReader) error {
+		return nothing(r.Documents(v.intruder.ID, "factor", "", "", 9))
+	},
+	"NotUnderKey": func(v *victim, r store.DocumentReader) error {
+		return nothing(r.NotUnderKey(v.intruder.ID, 9, store.DocumentRef{}, 9))
+	},
+}
+
+var documentWriterCrossing = crossing[store.DocumentWriter]{
+	"Create": func(v *victim, w store.DocumentWriter) error {
+		return errors.Join(w.Create(newVictimDocument(v.intruder)), w.Delete(v.intruder.ID, "factor", "alice/1"), store.ErrAbsent)
+	},
+	"Update": func(v *victim, w store.DocumentWriter) error { return w.Update(newVictimDocument(v.intruder)) },
+	"Delete": func(v *victim, w store.DocumentWriter) error { return w.Delete(v.intruder.ID, "factor", "alice/1") },
+	"Expire": nil, // it is for all owners alike
+}
+
 var crossingCases = []testcase{
 	{"SecretReader", func(t *testing.T, d *db) {
 		cross(t, d, secretReaderCrossing, func(v *victim, tx store.Tx) store.SecretReader { return tx.Secrets(v.intruder.ID) })
@@ -158,6 +241,21 @@ var crossingCases = []testcase{
 		cross(t, d, tenantWriterCrossing, func(_ *victim, tx store.Tx) store.TenantWriter { return tx.EditTenants() })
 	}},
 	{"Twins", testTwins},
+	{"PrincipalReader", func(t *testing.T, d *db) {
+		cross(t, d, principalReaderCrossing, func(_ *victim, tx store.Tx) store.PrincipalReader { return tx.Principals() })
+	}},
+	{"PrincipalWriter", func(t *testing.T, d *db) {
+		cross(t, d, principalWriterCrossing, func(_ *victim, tx store.Tx) store.PrincipalWriter { return tx.EditPrincipals() })
+	}},
+	{"DocumentReader", func(t *testing.T, d *db) {
+		cross(t, d, documentReaderCrossing, func(_ *victim, tx store.Tx) store.DocumentReader { return tx.Documents() })
+	}},
+	{"DocumentWriter", func(t *testing.T, d *db) {
+		cross(t, d, documentWriterCrossing, func(_ *victim, tx store.Tx) store.DocumentWriter { return tx.EditDocuments() })
+	}},
+	{"CredentialReader", func(t *testing.T, d *db) {
+		cross(t, d, credentialReaderCrossing, func(_ *victim, tx store.Tx) store.CredentialReader { return tx.Credentials() })
+	}},
 	{"CredentialWriter", func(t *testing.T, d *db) {
 		cross(t, d, credentialWriterCrossing, func(_ *victim, tx store.Tx) store.CredentialWriter { return tx.EditCredentials() })
 	}},
@@ -212,7 +310,7 @@ func newTwins(d *db) (a *store.Tenant, s *store.Secret, b *store.Tenant) {
 func (d *db) neighbours(t *store.Tenant, ref store.VersionRef) dump {
 	d.t.Helper()
 	out := d.dump(t)
-	out.Tenant = nil
+	out.Tenant, out.Usage = nil, store.Usage{}
 	out.Secrets = slices.DeleteFunc(out.Secrets, func(s *store.Secret) bool { return s.ID == ref.Secret })
 	out.Versions[ref.Secret] = slices.DeleteFunc(out.Versions[ref.Secret], func(v *store.Version) bool { return v.Number == ref.Number })
 	out.Consumers[ref.Secret] = slices.DeleteFunc(out.Consumers[ref.Secret], func(c store.Consumer) bool { return c.Version == ref.Number })

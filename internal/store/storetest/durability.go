@@ -24,7 +24,8 @@ var durabilityCases = []testcase{
 		}
 		d.update(func(tx store.Tx) error {
 			return errors.Join(tx.SetMeta("k", nil, []byte("v")), sequence(tx, 10),
-				tx.EditCredentials().Create(newToken(a, "tok_1")),
+				putCredential(tx, newToken(a, "tok_1")),
+				tx.EditDocuments().Create(newDocument(a, "k", "x")),
 				tx.EditTenants().PutKey(a.ID, &store.TenantKey{Number: 1, KEK: []byte("kek"), Created: epoch}))
 		})
 		dumpA, dumpB, waiting, state := d.dump(a), d.dump(b), d.correlations(), d.state()

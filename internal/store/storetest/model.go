@@ -18,8 +18,10 @@ type tenantModel struct {
 	row         *store.Tenant
 	keys        map[uint32]*store.TenantKey
 	secrets     map[secret.Name]*secretModel
+	principals  map[string]*store.Principal
 	credentials map[string]*store.Credential
-	ids         map[secret.Name]secret.ID // of each name, whether or not it is there
+	documents   map[string]*store.Document // by id; all are of one kind
+	ids         map[secret.Name]secret.ID  // of each name, whether or not it is there
 }
 
 type secretModel struct {
@@ -33,7 +35,8 @@ func newModel() *model { return &model{} }
 func (m *model) addTenant(t *store.Tenant) {
 	m.tenants = append(m.tenants, &tenantModel{
 		row: t, keys: make(map[uint32]*store.TenantKey), secrets: make(map[secret.Name]*secretModel),
-		credentials: make(map[string]*store.Credential), ids: make(map[secret.Name]secret.ID),
+		principals: make(map[string]*store.Principal), credentials: make(map[string]*store.Credential),
+		documents: make(map[string]*store.Document), ids: make(map[secret.Name]secret.ID),
 	})
 }
 
@@ -43,7 +46,8 @@ func (m *model) clone() *model {
 	for _, t := range m.tenants {
 		c := &tenantModel{
 			row: t.row, keys: maps.Clone(t.keys), secrets: make(map[secret.Name]*secretModel),
-			credentials: maps.Clone(t.credentials), ids: maps.Clone(t.ids),
+			principals: maps.Clone(t.principals), credentials: maps.Clone(t.credentials),
+			documents: maps.Clone(t.documents), ids: maps.Clone(t.ids),
 		}
 		for n, s := range t.secrets {
 			c.secrets[n] = &secretModel{row: s.row, versions: maps.Clone(s.versions), reads: maps.Clone(s.reads)}
@@ -109,12 +113,6 @@ func (st step) key() *store.TenantKey {
 	return &store.TenantKey{Number: uint32(st.Number), KEK: []byte{byte(st.Other)}, Created: epoch}
 }
 
-func (st step) token(t *tenantModel) *store.Credential {
-	c := newToken(t.row, st.tokenID(t))
-	c.Hash = [32]byte{byte(st.Secret + 1), byte(t.row.ID[0]), byte(t.row.ID[1]), byte(t.row.ID[2]), byte(t.row.ID[3]), byte(t.row.ID[4])}
-	return c
-}
-
 // onModel runs the step in the model.
 func (st step) onModel(m *model) error {
 	t := m.tenants[st.Tenant]
@@ -128,8 +126,10 @@ func (st step) onModel(m *model) error {
 			row: st.fresh(t), versions: make(map[secret.Version]*store.Version), reads: make(map[store.Consumer]int32),
 		}
 		return nil
-	case "key", "dropkey", "token", "revoke", "suspend", "erase":
+	case "key", "dropkey", "suspend", "erase":
 		return st.onModelTenant(t)
+	case "principal", "grant", "dropprincipal", "token", "revoke", "droptoken", "document", "redocument", "dropdocument":
+		return st.onModelIdentity(t)
 	case "find":
 		return nil // compared by onStore
 	}
@@ -198,19 +198,6 @@ func (st step) onModelTenant(t *tenantModel) error {
 			return store.ErrAbsent
 		}
 		delete(t.keys, uint32(st.Number))
-	case "token":
-		c := st.token(t)
-		if t.credentials[c.ID] != nil {
-			return store.ErrTaken
-		}
-		t.credentials[c.ID] = c
-	case "revoke":
-		c := st.token(t)
-		if t.credentials[c.ID] == nil {
-			return store.ErrAbsent
-		}
-		c.Revoked = epoch
-		t.credentials[c.ID] = c
 	case "suspend":
 		if st.Number == 4 {
 			return store.ErrStale
@@ -222,7 +209,9 @@ func (st step) onModelTenant(t *tenantModel) error {
 	case "erase":
 		clear(t.keys)
 		clear(t.secrets)
+		clear(t.principals)
 		clear(t.credentials)
+		clear(t.documents)
 	}
 	return nil
 }
@@ -268,15 +257,34 @@ func (s *secretModel) version(number secret.Version) *store.Version {
 	return &v
 }
 
+// usage is what SecretReader.Usage should answer.
+func (t *tenantModel) usage() store.Usage {
+	u := store.Usage{Secrets: int64(len(t.secrets))}
+	for _, s := range t.secrets {
+		u.Versions += int64(len(s.versions))
+		for _, v := range s.versions {
+			u.Bytes += int64(len(v.Envelope) + len(v.Ciphertext))
+		}
+	}
+	return u
+}
+
+// sorted returns the values in the order of their keys.
+func sorted[V any](m map[string]V) (out []V) {
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		out = append(out, m[k])
+	}
+	return out
+}
+
 // dump is what readDump should find.
 func (t *tenantModel) dump() dump {
 	out := dump{Tenant: t.row, Versions: make(map[secret.ID][]*store.Version), Consumers: make(map[secret.ID][]store.Consumer)}
 	for _, n := range slices.Sorted(maps.Keys(t.keys)) {
 		out.Keys = append(out.Keys, t.keys[n])
 	}
-	for _, id := range slices.Sorted(maps.Keys(t.credentials)) {
-		out.Credentials = append(out.Credentials, t.credentials[id])
-	}
+	out.Principals, out.Credentials, out.Documents = sorted(t.principals), sorted(t.credentials), sorted(t.documents)
+	out.Usage = t.usage()
 	for _, name := range slices.Sorted(maps.Keys(t.secrets)) {
 		s := t.secrets[name]
 		if s.row.Deletion.IsZero() {

@@ -41,20 +41,7 @@ var secretCases = []testcase{
 	{"List", testList},
 	{"Due", testDue},
 	{"Paging", testPaging},
-	{"Usage", func(t *testing.T, d *db) {
-		a, b := d.addTenant("acme"), d.addTenant("bolt")
-		s, _ := d.addSecret(a, "one")
-		d.addSecret(a, "two")
-		d.addSecret(b, "one")
-		d.update(func(tx store.Tx) error { return tx.EditSecrets(a.ID).AddVersion(s.ID, newVersion(2)) })
-		d.view(func(r store.Reader) error {
-			secrets, versions, err := r.Secrets(a.ID).Usage()
-			if secrets != 2 || versions != 3 {
-				return fmt.Errorf("usage is %d secrets and %d versions", secrets, versions)
-			}
-			return err
-		})
-	}},
+	{"Usage", testUsage},
 	{"Purge", func(t *testing.T, d *db) {
 		a := d.addTenant("acme")
 		s, v := d.addSecret(a, "db/password")
@@ -243,3 +230,44 @@ func testPaging(t *testing.T, d *db) {
 	}
 	same(t, got, want)
 }
+
+// testUsage holds the counters to what is there, through every way that rows
+// come and go.
+func testUsage(t *testing.T, d *db) {
+	a, b := d.addTenant("acme"), d.addTenant("bolt")
+	s, _ := d.addSecret(a, "one")
+	d.addSecret(b, "one")
+	expect := func(secrets, versions int64, bytes int) {
+		t.Helper()
+		same(t, get(d, func(r store.Reader) (store.Usage, error) { return r.Secrets(a.ID).Usage() }),
+			store.Usage{Secrets: secrets, Versions: versions, Bytes: int64(bytes)})
+		same(t, get(d, func(r store.Reader) (store.Usage, error) { return r.Secrets(b.ID).Usage() }),
+			store.Usage{Secrets: 1, Versions: 1, Bytes: int64(versionSize)})
+	}
+	expect(1, 1, versionSize)
+	d.addSecret(a, "two")
+	d.update(func(tx store.Tx) error { return tx.EditSecrets(a.ID).AddVersion(s.ID, newVersion(2)) })
+	expect(2, 3, 3*versionSize)
+	d.refused(errBusiness, func(tx store.Tx) error {
+		return errors.Join(tx.EditSecrets(a.ID).AddVersion(s.ID, newVersion(3)), errBusiness)
+	})
+	d.refused(store.ErrTaken, func(tx store.Tx) error { return tx.EditSecrets(a.ID).AddVersion(s.ID, newVersion(2)) })
+	expect(2, 3, 3*versionSize)
+	d.update(func(tx store.Tx) error {
+		v := newVersion(2)
+		v.Envelope = make([]byte, 1000)
+		return tx.EditSecrets(a.ID).Rewrap(s.ID, v, newVersion(2).Envelope)
+	})
+	expect(2, 3, 3*versionSize+1000-len(newVersion(2).Envelope))
+	d.update(func(tx store.Tx) error { return tx.EditSecrets(a.ID).DeleteVersion(s.ID, 2) })
+	expect(2, 2, 2*versionSize)
+	d.update(func(tx store.Tx) error { return tx.EditSecrets(a.ID).Purge(s.ID) })
+	expect(1, 1, versionSize)
+	d.reopen()
+	expect(1, 1, versionSize)
+	d.update(func(tx store.Tx) error { return tx.EditTenants().Erase(a.ID) })
+	expect(0, 0, 0)
+}
+
+// versionSize is how much a newVersion counts.
+const versionSize = len("envelope 1") + len("ciphertext 1")

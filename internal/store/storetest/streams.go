@@ -98,7 +98,12 @@ func (s *stream) checkSometimes(t *rapid.T) {
 func (s *stream) check(t *rapid.T) {
 	for _, want := range s.model.tenants {
 		var got dump
-		err := s.d.View(s.d.t.Context(), func(r store.Reader) (err error) { got, err = readDump(r, want.row.ID); return err })
+		err := s.d.View(s.d.t.Context(), func(r store.Reader) (err error) {
+			if got, err = readDump(r, want.row.ID); err != nil {
+				return err
+			}
+			return want.byHash(r)
+		})
 		if diff := diff(got, want.dump()); diff != "" || err != nil {
 			t.Fatalf("%v; store (-), model (+):\n%s", err, diff)
 		}
@@ -107,7 +112,7 @@ func (s *stream) check(t *rapid.T) {
 
 // class is what of an error must be the same in every backend.
 func class(err error) string {
-	for _, e := range []error{store.ErrAbsent, store.ErrTaken, store.ErrStale} {
+	for _, e := range []error{store.ErrAbsent, store.ErrTaken, store.ErrStale, store.ErrInUse} {
 		if errors.Is(err, e) {
 			return e.Error()
 		}
@@ -130,7 +135,8 @@ type step struct {
 }
 
 var stepKinds = []string{
-	"create", "update", "stale", "delete", "purge", "add", "rewrap", "drop", "touch", "key", "dropkey", "token", "revoke", "suspend", "erase", "find",
+	"create", "update", "stale", "delete", "purge", "add", "rewrap", "drop", "touch", "key", "dropkey", "suspend", "erase", "find",
+	"principal", "grant", "dropprincipal", "token", "token", "revoke", "droptoken", "document", "document", "redocument", "dropdocument",
 }
 
 func drawStep(t *rapid.T) step {
@@ -159,8 +165,6 @@ func (st step) version() *store.Version {
 
 func (st step) consumer() string { return fmt.Sprint("p", st.Other) }
 
-func (st step) tokenID(t *tenantModel) string { return fmt.Sprintf("tok_%s_%d", t.row.Name, st.Secret) }
-
 // onStore runs the step in the store. It looks rows up in the model, which
 // runs the step afterwards.
 func (st step) onStore(tx store.Tx, m *model) error {
@@ -184,8 +188,10 @@ func (st step) onStore(tx store.Tx, m *model) error {
 		return w.Touch(store.VersionRef{Secret: s.ID, Number: secret.Version(st.Number)}, st.consumer(), int32(st.Number+st.Other))
 	case "find":
 		return st.find(tx, t)
+	case "key", "dropkey", "suspend", "erase":
+		return st.onStoreTenant(tx, t)
 	}
-	return st.onStoreTenant(tx, t)
+	return st.onStoreIdentity(tx, t)
 }
 
 func (st step) onStoreTenant(tx store.Tx, t *tenantModel) error {
@@ -195,12 +201,6 @@ func (st step) onStoreTenant(tx store.Tx, t *tenantModel) error {
 		return w.PutKey(t.row.ID, st.key())
 	case "dropkey":
 		return w.DeleteKey(t.row.ID, uint32(st.Number))
-	case "token":
-		return tx.EditCredentials().Create(st.token(t))
-	case "revoke":
-		c := st.token(t)
-		c.Revoked = epoch
-		return tx.EditCredentials().Update(c)
 	case "suspend":
 		row := *t.row
 		row.State = store.TenantState(st.Other % 2)

@@ -207,8 +207,9 @@ func testErase(t *testing.T, d *db) {
 			return errors.Join(
 				tx.EditTenants().PutKey(owner.ID, &store.TenantKey{Number: 1, KEK: []byte("kek"), KEMPublic: []byte("p"), KEMSeed: []byte("seed"), Created: epoch}),
 				tx.EditSecrets(owner.ID).Touch(store.VersionRef{Secret: s.ID, Number: 1}, "alice", 9),
-				tx.EditCredentials().Create(newToken(owner, "tok_"+string(owner.Name))),
-				tx.EditCredentials().Create(newAccessKey(owner, "FSKA"+string(owner.Name))))
+				putCredential(tx, newToken(owner, "tok_"+string(owner.Name))),
+				putCredential(tx, newAccessKey(owner, "FSKA"+string(owner.Name))),
+				tx.EditDocuments().Create(newDocument(owner, "factor", "alice/1")))
 		})
 	}
 	fill(a)
@@ -233,8 +234,14 @@ type dump struct {
 	Deleted     []*store.Secret
 	Versions    map[secret.ID][]*store.Version
 	Consumers   map[secret.ID][]store.Consumer
+	Principals  []*store.Principal
 	Credentials []*store.Credential
+	Documents   []*store.Document
+	Usage       store.Usage
 }
+
+// documentKinds are those that dumps look for.
+var documentKinds = []string{"k", "factor", "once"}
 
 func (d *db) dump(t *store.Tenant) dump {
 	d.t.Helper()
@@ -253,7 +260,20 @@ func readDump(r store.Reader, id secret.TenantID) (out dump, err error) {
 	if out.Credentials, err = r.Credentials().List(id, "", all); err != nil {
 		return out, err
 	}
+	if out.Principals, err = r.Principals().List(id, "", all); err != nil {
+		return out, err
+	}
+	for _, kind := range documentKinds {
+		list, err := r.Documents().Documents(id, kind, "", "", all)
+		if err != nil {
+			return out, err
+		}
+		out.Documents = append(out.Documents, list...)
+	}
 	h := r.Secrets(id)
+	if out.Usage, err = h.Usage(); err != nil {
+		return out, err
+	}
 	if out.Secrets, err = h.List(store.Query{Limit: all}); err != nil {
 		return out, err
 	}

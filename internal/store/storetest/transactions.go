@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"fastness/internal/secret"
 	"fastness/internal/store"
@@ -155,8 +156,25 @@ var transactionCases = []testcase{
 			identity, secrets bool
 		}{
 			"tenants":     {func(tx store.Tx) error { return tx.EditTenants().Update(a) }, true, false},
-			"credentials": {func(tx store.Tx) error { return tx.EditCredentials().Create(newToken(a, "tok_1")) }, true, false},
-			"secrets":     {func(tx store.Tx) error { return tx.EditSecrets(a.ID).Update(sec) }, false, true},
+			"principals":  {func(tx store.Tx) error { return tx.EditPrincipals().Create(newPrincipal(a, "bob")) }, true, false},
+			"credentials": {func(tx store.Tx) error { return putCredential(tx, newToken(a, "tok_1")) }, true, false},
+			"lasting documents": {func(tx store.Tx) error {
+				return tx.EditDocuments().Create(newDocument(a, "k", "x"))
+			}, true, false},
+			"deleted documents": {func(tx store.Tx) error {
+				return errors.Join(tx.EditDocuments().Create(newDocument(a, "k", "y")), tx.EditDocuments().Delete(a.ID, "k", "y"))
+			}, true, false},
+			"expiring documents": {func(tx store.Tx) error {
+				row := newDocument(a, "once", "x")
+				row.Expires = epoch.Add(time.Second)
+				w := tx.EditDocuments()
+				if err := errors.Join(w.Create(row), w.Update(row)); err != nil {
+					return err
+				}
+				_, err := w.Expire(row.Expires, 9)
+				return err
+			}, false, false},
+			"secrets": {func(tx store.Tx) error { return tx.EditSecrets(a.ID).Update(sec) }, false, true},
 			"both": {func(tx store.Tx) error {
 				return errors.Join(tx.EditTenants().Update(a), tx.EditSecrets(a.ID).Update(sec))
 			}, true, true},
