@@ -22,7 +22,7 @@ import (
 // caller still wants.
 type wipingConn struct {
 	net.Conn
-	do func(func()) // secretbuf.Do over TLS, which works on values
+	do func(func()) // secretbuf.Do over TLS, which works on values as it reads
 }
 
 // dialer makes connections that wipe.
@@ -69,8 +69,10 @@ func (c *wipingConn) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
+// Write runs in Do over plain HTTP too: net/http has just copied credentials and
+// values to p, and the registers that it used for that still hold parts of them.
 func (c *wipingConn) Write(p []byte) (n int, err error) {
-	c.do(func() { n, err = c.Conn.Write(p) })
+	secretbuf.Do(func() { n, err = c.Conn.Write(p) })
 	if err == nil {
 		secretbuf.Wipe(p)
 	}

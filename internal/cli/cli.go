@@ -136,6 +136,7 @@ func Run(ctx context.Context, args []string, env Env) int {
 	a := &app{env: env.withDefaults()}
 	a.stderr = a.env.Stderr
 	a.env.Stderr = &lockedWriter{w: a.env.Stderr}
+	defer secretbuf.Clean()
 	defer a.close()
 	root := newRoot(a)
 	root.SetArgs(args)

@@ -50,7 +50,13 @@ func (b *Builder) Grow(n int) {
 func (b *Builder) Append(p ...byte) {
 	b.Grow(len(p))
 	m := b.memory()
-	*m = append(*m, p...)
+	if len(p) < wide {
+		*m = append(*m, p...)
+		return
+	}
+	start := len(*m)
+	*m = (*m)[:start+len(p)]
+	transfer((*m)[start:], p)
 }
 
 // AppendString appends text that is not secret, such as the punctuation

@@ -63,3 +63,58 @@ func useStack() {
 }
 
 var sink byte
+
+// TestClean leaves the planted bytes where only a collection erases them, and
+// looks for them afterwards.
+func TestClean(t *testing.T) {
+	if secretbuf.Erasing != "runtime" {
+		t.Logf("this build erases by %q: Clean has nothing to do", secretbuf.Erasing)
+		secretbuf.Clean()
+		return
+	}
+	mem, err := os.Open("/proc/self/mem")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mem.Close()
+	const copies = 200
+	at := leaveOnHeap(copies)
+	if n := stillThere(t, mem, at); n != copies {
+		t.Errorf("of %d copies %d are there before Clean: the test looks in the wrong place", copies, n)
+	}
+	secretbuf.Clean()
+	if n := stillThere(t, mem, at); n > 0 {
+		t.Errorf("Clean leaves %d copies of %d", n, copies)
+	}
+}
+
+// leaveOnHeap makes copies of the planted bytes in Do and returns where they are.
+//
+//go:noinline
+func leaveOnHeap(copies int) (at []uintptr) {
+	at = make([]uintptr, copies)
+	secretbuf.Do(func() {
+		for i := range at {
+			b := append(make([]byte, 0, 512), planted...)
+			escaped, at[i] = b, uintptr(unsafe.Pointer(&b[0]))
+		}
+		escaped = nil
+	})
+	return at
+}
+
+var escaped []byte
+
+func stillThere(t *testing.T, mem *os.File, at []uintptr) (n int) {
+	t.Helper()
+	got := make([]byte, len(planted))
+	for _, a := range at {
+		if _, err := mem.ReadAt(got, int64(a)); err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Equal(got, planted) {
+			n++
+		}
+	}
+	return n
+}

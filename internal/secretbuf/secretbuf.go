@@ -144,8 +144,12 @@ func (b *Buffer) WriteTo(w io.Writer) (int64, error) {
 	return int64(n), err
 }
 
-// transfer copies secret bytes. A copy goes through wide registers, which are
-// saved somewhere in memory when the goroutine is preempted just then.
+// wide is the size of the registers through which a copy goes, unless it is
+// shorter.
+const wide = 16
+
+// transfer copies secret bytes. A copy goes through wide registers, which keep
+// them, and are saved somewhere in memory when the thread is interrupted.
 func transfer(dst, src []byte) {
 	if len(src) > 0 {
 		Do(func() { copy(dst, src) })
