@@ -18,6 +18,7 @@ type scale struct {
 	others  int           // times what Go client and command line do
 	idle    time.Duration // before the look, with the connections open
 	cores   bool          // look at cores of gdb too
+	last    string        // which endings come last; empty for no matter
 }
 
 // full is the check that `make memcheck` runs.
@@ -144,7 +145,7 @@ func (s *subject) drive(t *testing.T, build string, load scale) (*scanner, []*me
 	s.byClient(t, suite, load.others)
 	s.byCommand(t, build, suite, load.others)
 	suite.hostile(load.hostile)
-	suite.last()
+	suite.last(load.last)
 	time.Sleep(load.idle)
 	scan := newScanner(append(suite.all(), storeKeys(t, s.dir, s.master)...))
 	return scan, frozen.search(t, scan)
@@ -192,17 +193,24 @@ func checkMemory(t *testing.T, build string, encrypted bool, load scale) (s *sca
 	needRoot(t)
 	subject := startSubject(t, build, encrypted, nil)
 	s, busy = subject.drive(t, build, load)
-	pid := subject.cmd.Process.Pid
-	idle = append(idle, s.sum("/proc/PID/mem", lookAtProcess(t, s, pid)))
-	if load.cores {
-		idle = append(idle, s.sum("gcore", lookAtCore(t, s, pid)))
-	}
+	idle = lookAtIdle(t, s, subject.cmd.Process.Pid, load.cores)
 	transport := "plain HTTP"
 	if encrypted {
 		transport = "TLS"
 	}
 	t.Logf("%s", table(fmt.Sprintf("%s, after %s idle, then under load", transport, load.idle), append(idle, busy...)...))
 	return s, idle, busy
+}
+
+// lookAtIdle searches an idle process, and a core of it.
+func lookAtIdle(t *testing.T, s *scanner, pid int, core bool) []*memoryResult {
+	t.Helper()
+	defer freezeIdle(t, pid)()
+	results := []*memoryResult{s.sum("/proc/PID/mem", lookAtProcess(t, s, pid))}
+	if core {
+		results = append(results, s.sum("gcore", lookAtCore(t, s, pid)))
+	}
+	return results
 }
 
 // expectNothing fails for everything found in an idle process, and for more

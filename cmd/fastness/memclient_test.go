@@ -158,7 +158,7 @@ func lookAtUser(t *testing.T, role string, u usage, load scale, plants func() []
 	}
 	time.Sleep(load.idle)
 	s := newScanner(plants())
-	r := s.sum("/proc/PID/mem", lookAtProcess(t, s, cmd.Process.Pid))
+	r := lookAtIdle(t, s, cmd.Process.Pid, false)[0]
 	t.Logf("%s", table("a program with the "+role, r))
 	if n := r.hits(); n > 0 {
 		t.Errorf("%d pieces of plaintext:\n%s", n, s.examples(r))

@@ -16,60 +16,170 @@ import (
 // This file is the end of the load: requests after which net/http and
 // crypto/tls drop memory that holds plaintext, each of a kind that some measure
 // is about. Whatever comes after them could overwrite their traces, so they are
-// few, and the quietest come last. Before them is a pause: buffers are then as
-// small as they get, as an idle server empties its pools.
+// few. Before them is a pause: buffers are then as small as they get, as an idle
+// server empties its pools.
 
 // each of the last requests is done so many times.
 const each = 8
 
-func (s *suite) last() {
+// ending is one kind of last requests.
+type ending struct {
+	name string
+	do   func(*suite, *prepared) error
+}
+
+// prepared is what was made before the pause.
+type prepared struct {
+	paths []string // of values whose answers fill arrays
+	lines []*wire  // each connections
+}
+
+var endings = []ending{
+	{"answers", (*suite).readAnswers},
+	{"refusals", (*suite).refusedByNetHTTP},
+	{"records", (*suite).recordsOutgrown},
+	{"unread", (*suite).bodiesUnread},
+	{"closing", (*suite).closing},
+	{"hybrid", (*suite).hybrid},
+}
+
+// last ends the load. The endings of one name, if any, come after all others:
+// for the check of the measure that they are about.
+func (s *suite) last(name string) {
 	s.t.Helper()
-	paths, err := s.answersThatFill()
-	var lines []*wire
-	for n := 0; n < each && err == nil; n++ {
-		// A connection does its handshake before the pause: a certificate takes a
-		// larger buffer than an answer.
-		var w *wire
-		if w, err = s.held(n); err == nil {
-			lines = append(lines, w)
-		}
-	}
+	p, err := s.prepare()
 	const emptied = 3 * time.Second // more than the server waits with its collection
 	time.Sleep(emptied)
-	for n := 0; n < each && err == nil; n++ {
-		err = s.hybrid(n, lines[n])
+	var others, named []ending
+	for _, e := range endings {
+		if e.name == name {
+			named = append(named, e)
+		} else {
+			others = append(others, e)
+		}
 	}
-	for n := 0; n < len(paths) && err == nil; n++ {
-		_, err = lines[n%each].exchange("GET", paths[n], nil)
-	}
-	for n := 0; n < len(refusals) && err == nil; n++ {
-		err = s.refusedUnseen(n)
-	}
-	for n := 0; n < each && err == nil; n++ {
-		// The second time an array is outgrown that the first time brought about.
-		err = errors.Join(s.recordsTogether(n, 3_000, lines[n]), s.recordsTogether(n, 14_000, lines[n]))
-	}
-	for n := 0; n < each && err == nil; n++ {
-		// Each shorter than the one before, of which something is left.
-		value := s.long("of a body that nobody reads", 6_000-600*n)
-		err = lines[n].send(lines[n].message("PUT", "/api/v1/nothing", bodyOf(value, false, "")), "PUT", http.StatusNotFound)
-	}
-	for n := 0; n < each && err == nil; n++ {
-		m := lines[n].message("PUT", s.path(fmt.Sprintf("last/close/%d", n)), bodyOf(s.value("last of a connection"), false, ""), "Connection: close")
-		err = lines[n].send(m, "PUT", http.StatusCreated)
+	for _, e := range append(others, named...) {
+		if err == nil {
+			err = e.do(s, p)
+		}
 	}
 	if err != nil {
 		s.t.Fatalf("last requests: %v", err)
 	}
 }
 
-// hybrid makes HPKE leave on the heap what only a collection erases.
-func (s *suite) hybrid(n int, w *wire) error {
-	path, value := s.path(fmt.Sprintf("last/hybrid/%d", n)), s.value("last hybrid")
-	if err := w.put(path, value, 1); err != nil {
+func (s *suite) prepare() (p *prepared, err error) {
+	p = &prepared{}
+	if p.paths, err = s.answersThatFill(); err != nil {
+		return nil, err
+	}
+	p.lines, err = s.connections(each, s.held)
+	return p, err
+}
+
+// connections makes some that have had an answer: they have done their
+// handshake, as a certificate takes a larger buffer than an answer, and have a
+// buffer of net/http's each.
+func (s *suite) connections(n int, dial func(int) (*wire, error)) (lines []*wire, err error) {
+	for i := range n {
+		w, err := dial(i)
+		if err == nil {
+			err = w.send(w.message("GET", s.path("last/none"), nil), "GET", http.StatusNotFound)
+		}
+		if err != nil {
+			return nil, err
+		}
+		lines = append(lines, w)
+	}
+	return lines, nil
+}
+
+// readAnswers reads what fills arrays, the shorter first.
+func (s *suite) readAnswers(p *prepared) error {
+	for n, path := range p.paths {
+		if _, err := p.lines[n%each].exchange("GET", path, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// recordsOutgrown has TLS outgrow its buffers for input. The second time it is
+// an array that the first time brought about.
+func (s *suite) recordsOutgrown(p *prepared) error {
+	for n, w := range p.lines {
+		if err := errors.Join(s.recordsTogether(n, 3_000, w), s.recordsTogether(n, 14_000, w)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bodiesUnread sends bodies that nobody wants, all at once: each first without
+// its end, for which somebody then waits with a buffer of its own.
+func (s *suite) bodiesUnread(*prepared) error {
+	lines, err := s.connections(2*each, s.dial)
+	if err != nil {
 		return err
 	}
-	return w.get(path, value)
+	const held = 100
+	var messages [][]byte
+	for _, w := range lines {
+		m := w.message("PUT", "/api/v1/nothing", bodyOf(s.long("of a body that nobody reads", 6_000), false, ""))
+		messages = append(messages, m)
+		if _, err := w.Write(m[:len(m)-held]); err != nil {
+			return err
+		}
+	}
+	time.Sleep(100 * time.Millisecond)
+	for i, w := range lines {
+		m := messages[i]
+		if err := w.send(m[len(m)-held:], "PUT", http.StatusNotFound); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// closing stores a value by each of many connections at once, which then close
+// with nothing read behind it.
+func (s *suite) closing(*prepared) error {
+	lines, err := s.connections(8*each, s.dial)
+	if err != nil {
+		return err
+	}
+	for n, w := range lines {
+		body := bodyOf(s.value("last of a connection"), false, "")
+		m := w.message("PUT", s.path(fmt.Sprintf("last/close/%d", n)), body, "Connection: close")
+		if err := w.send(m, "PUT", http.StatusCreated); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hybrid makes HPKE leave on the heap what only a collection erases.
+func (s *suite) hybrid(p *prepared) error {
+	for n, w := range p.lines {
+		path, value := s.path(fmt.Sprintf("last/hybrid/%d", n)), s.value("last hybrid")
+		if err := w.put(path, value, 1); err != nil {
+			return err
+		}
+		if err := w.get(path, value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// refusedByNetHTTP sends each of the refusals.
+func (s *suite) refusedByNetHTTP(*prepared) error {
+	for n := range refusals {
+		if err := s.refusedUnseen(n); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // refusals are what net/http refuses by itself, when it has made strings of the
@@ -169,7 +279,7 @@ func (s *suite) held(n int) (*wire, error) {
 	}
 	w.in = bufio.NewReader(w.Conn)
 	s.keep(w.Conn)
-	return w, w.send(w.message("GET", s.path("last/none"), nil), "GET", http.StatusNotFound)
+	return w, nil
 }
 
 // recordsTogether sends a small record with a value and a large one behind it

@@ -80,7 +80,7 @@ func holdPlants() error {
 func startRole(t testing.TB, role string, stdin any) (cmd *exec.Cmd, said string) {
 	t.Helper()
 	cmd = exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), roleVariable+"="+role)
+	cmd.Env = append(os.Environ(), roleVariable+"="+role, keepFreed)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {

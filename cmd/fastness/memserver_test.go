@@ -26,12 +26,17 @@ type subject struct {
 	authority        string // file of the certificate; empty for plain HTTP
 }
 
+// keepFreed has Go's runtime leave it to the kernel when memory goes back that it
+// has freed. As long as the kernel has no use for it, it stays as it was, and the
+// search sees all that a process ever had.
+const keepFreed = "GODEBUG=madvdontneed=0"
+
 // startSubject starts a server with a store of its own, and makes a tenant and
 // tokens. more are variables for the server's environment, options its flags.
 func startSubject(t *testing.T, build string, encrypted bool, more []string, options ...string) *subject {
 	t.Helper()
 	s := &subject{dir: filepath.Join(t.TempDir(), "store"), master: string(randomText(rand.New(rand.NewPCG(rand.Uint64(), 1)), 64))}
-	env := append(more, "SECRETS_MASTER_KEY="+s.master)
+	env := append(more, "SECRETS_MASTER_KEY="+s.master, keepFreed)
 	made := runBuild(t, build, env, nil, "operator", "init", "--store", "sqlite:"+s.dir, "--json").succeed(t)
 	s.operator = jsonField(t, made, "token")
 	s.address = freeAddress(t)

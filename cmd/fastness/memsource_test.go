@@ -31,7 +31,9 @@ type memory struct {
 func needRoot(t testing.TB) {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Fatal("reading the memory of another process, which forbids it to its own user, needs root: run as root")
+		t.Fatalf("reading the memory of a process that forbids it to its own user needs root; run\n"+
+			"  sudo -E env \"PATH=$PATH\" go test -run '^%s$' ./cmd/fastness\nor the whole of it as\n"+
+			"  sudo -E env \"PATH=$PATH\" make test", t.Name())
 	}
 }
 
@@ -167,6 +169,49 @@ func freeze(t testing.TB, pid int) (thaw func()) {
 	return thaw
 }
 
+// freezeIdle is freeze for an idle process, at a moment at which it is idle
+// indeed: a server signs a checkpoint every ten seconds after it was used, and is
+// then at work, if only for some milliseconds.
+func freezeIdle(t testing.TB, pid int) (thaw func()) {
+	t.Helper()
+	const quiet, stopping = 200 * time.Millisecond, time.Millisecond
+	before := timeUsed(t, pid)
+	for deadline := time.Now().Add(patience); ; before = timeUsed(t, pid) {
+		time.Sleep(quiet)
+		if timeUsed(t, pid) == before {
+			thaw = freeze(t, pid)
+			if timeUsed(t, pid)-before < stopping {
+				return thaw
+			}
+			thaw()
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("process %d is never idle", pid)
+		}
+	}
+}
+
+// timeUsed is how long the threads of a process have run.
+func timeUsed(t testing.TB, pid int) (used time.Duration) {
+	t.Helper()
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	if err != nil || len(threads) == 0 {
+		t.Fatalf("process %d has no threads: %v", pid, err)
+	}
+	for _, thread := range threads {
+		var ran int64
+		text, err := os.ReadFile(thread)
+		if err == nil {
+			_, err = fmt.Sscan(string(text), &ran)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		used += time.Duration(ran)
+	}
+	return used
+}
+
 // isStopped reports whether every thread of a process stands still.
 func isStopped(pid int) bool {
 	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
@@ -274,7 +319,7 @@ func surroundings(b []byte, at, length int) string {
 	return fmt.Sprintf("%q", b[max(0, at-side):min(len(b), at+length+side)])
 }
 
-// lookAtProcess searches a process that runs on meanwhile.
+// lookAtProcess searches a process; it may run on meanwhile.
 func lookAtProcess(t testing.TB, s *scanner, pid int) *finding {
 	t.Helper()
 	all, mem, err := processMemory(pid)
