@@ -18,7 +18,7 @@ type scale struct {
 	others  int           // times what Go client and command line do
 	idle    time.Duration // before the look, with the connections open
 	cores   bool          // look at cores of gdb too
-	last    string        // which endings come last; empty for no matter
+	ending  string        // the only one; empty for all
 }
 
 // full is the check that `make memcheck` runs.
@@ -145,7 +145,7 @@ func (s *subject) drive(t *testing.T, build string, load scale) (*scanner, []*me
 	s.byClient(t, suite, load.others)
 	s.byCommand(t, build, suite, load.others)
 	suite.hostile(load.hostile)
-	suite.last(load.last)
+	suite.last(load.ending)
 	time.Sleep(load.idle)
 	scan := newScanner(append(suite.all(), storeKeys(t, s.dir, s.master)...))
 	return scan, frozen.search(t, scan)

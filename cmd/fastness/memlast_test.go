@@ -43,23 +43,16 @@ var endings = []ending{
 	{"hybrid", (*suite).hybrid},
 }
 
-// last ends the load. The endings of one name, if any, come after all others:
-// for the check of the measure that they are about.
-func (s *suite) last(name string) {
+// last ends the load, with all endings or only the one of that name: for the
+// check of the measure that it is about, with nothing before it that changes
+// buffers, and nothing after it.
+func (s *suite) last(only string) {
 	s.t.Helper()
 	p, err := s.prepare()
 	const emptied = 3 * time.Second // more than the server waits with its collection
 	time.Sleep(emptied)
-	var others, named []ending
 	for _, e := range endings {
-		if e.name == name {
-			named = append(named, e)
-		} else {
-			others = append(others, e)
-		}
-	}
-	for _, e := range append(others, named...) {
-		if err == nil {
+		if err == nil && (only == "" || only == e.name) {
 			err = e.do(s, p)
 		}
 	}

@@ -14,28 +14,28 @@ import (
 // absence nobody notices is not needed, or not tested.
 var leaks = []leak{
 	{tag: "leak_ciphers", shows: "DEK", small: true},
-	{tag: "leak_collect", shows: "hybrid private key", last: "hybrid"},
-	{tag: "leak_drain", shows: kindValue, last: "unread"},
+	{tag: "leak_collect", shows: "hybrid private key", ending: "hybrid"},
+	{tag: "leak_drain", shows: kindValue, ending: "unread"},
 	{tag: "leak_environ", shows: "root key"},
 	{tag: "leak_erase", shows: "DEK"},
 	{tag: "leak_guard", shows: "KEK"},
-	{tag: "leak_headers", shows: "token", last: "refusals", small: true},
+	{tag: "leak_headers", shows: "token", ending: "refusals", small: true},
 	{tag: "leak_json", shows: kindValue, small: true},
 	{tag: "leak_reads", shows: kindValue},
 	{tag: "leak_release", shows: kindValue, small: true},
 	{tag: "leak_replies", shows: kindValue, small: true},
-	{tag: "leak_scrub", shows: kindValue, last: "closing"},
+	{tag: "leak_scrub", shows: kindValue, ending: "closing"},
 	{tag: "leak_strings", shows: "token"},
 	{tag: "leak_tls_reads", shows: kindValue, encrypted: true, small: true},
-	{tag: "leak_tls_records", shows: kindValue, last: "records", encrypted: true},
-	{tag: "leak_tls_writes", shows: kindValue, last: "answers", encrypted: true},
+	{tag: "leak_tls_records", shows: kindValue, ending: "records", encrypted: true},
+	{tag: "leak_tls_writes", shows: kindValue, ending: "answers", encrypted: true},
 }
 
 // leak is such a tag.
 type leak struct {
 	tag       string // "leak_" and the measure's name
 	shows     string // what kind of plant must be found without it
-	last      string // the endings that are about it, if any are
+	ending    string // that is about it, if one is
 	encrypted bool   // whether it takes TLS to show
 	small     bool   // whether plain tests try it too: some of each kind
 }
@@ -47,7 +47,7 @@ func (l leak) check(t *testing.T, load scale) {
 	if err := buildProgram(build, "-tags="+l.tag); err != nil {
 		t.Fatal(err)
 	}
-	load.cores, load.last = false, l.last
+	load.cores, load.ending = false, l.ending
 	s, idle, _ := checkMemory(t, build, l.encrypted, load)
 	if found := idle[0].kinds[l.shows]; found.whole+found.parts == 0 {
 		t.Errorf("nothing of kind %s is found although the measure is off", l.shows)
