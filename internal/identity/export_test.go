@@ -1,10 +1,32 @@
 package identity
 
+import (
+	"net/netip"
+	"time"
+)
+
 // Names for the external tests.
 var (
 	Glob        = glob
 	ParseClaims = parseClaims
 )
 
+const (
+	MaxRemoteKeys = maxRemoteKeys
+	FetchBurst    = fetchBurst
+	FetchEvery    = fetchEvery
+)
+
 // Texts is what bindings see at a path.
 func (c Claims) Texts(path string) []string { return c.texts(path) }
+
+// SetFetchTime shortens the patience with issuers.
+func (v *TokenVerifier) SetFetchTime(d time.Duration) { v.keys.fetch.time = d }
+
+// CachedIssuers counts the issuers whose keys are kept.
+func (v *TokenVerifier) CachedIssuers() int { return len(v.keys.entries) }
+
+// IsForbidden tells whether an address may not be asked for keys.
+func IsForbidden(addr string, loopback bool) bool {
+	return isForbidden(netip.MustParseAddr(addr), loopback)
+}
