@@ -30,3 +30,10 @@ func (v *TokenVerifier) CachedIssuers() int { return len(v.keys.entries) }
 func IsForbidden(addr string, loopback bool) bool {
 	return isForbidden(netip.MustParseAddr(addr), loopback)
 }
+
+// HashWeakly hashes a password as an older release might have.
+func HashWeakly(password []byte) string {
+	h := passwordHash{memory: 8 << 10, time: 1, lanes: 1, salt: make([]byte, argonSalt)}
+	h.hash = h.of(password, argonHash)
+	return h.String()
+}
