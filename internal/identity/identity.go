@@ -1,11 +1,21 @@
-// Package identity makes and checks the forms of credentials and of the names
-// behind them: bearer tokens, access keys, principals and expiries. It is pure
-// apart from drawing random bytes; whether a credential is known, live and
-// allowed to do something is decided elsewhere.
+// Package identity makes and checks all by which somebody proves who they are,
+// and says who that is: bearer tokens and access keys of our own, the tokens and
+// certificates of others, passwords, and second factors. It keeps nothing but the
+// public keys of issuers, for which alone it goes out; whether a credential is
+// known, live and allowed to do something is decided elsewhere.
 //
-// A token carries more than 256 random bits, so a plain SHA-256 of it is all
-// that needs to be stored, and cannot be turned back. Tokens and access key
-// secrets never are Go strings. Start with NewToken and HashToken.
+//   - A token of our own carries more than 256 random bits, so a plain SHA-256 of
+//     it is all that needs to be stored: see NewToken and HashToken.
+//   - Whom others vouch for shows a token of an Issuer (jwt.go) or a certificate of
+//     an Authority (cert.go, forwarded.go). What either claims becomes a principal
+//     by a Binding.
+//   - A person alone has a password (password.go), and besides it one-time codes,
+//     recovery codes or a security key (totp.go, recovery.go, webauthn.go).
+//
+// Secrets never are Go strings, but where a library takes nothing else: then it
+// works where memory is erased. Whatever an outsider shows is refused with
+// secret.ErrUnauthenticated, whose cause has the reason in our own words, for the
+// log; the caller is told none.
 package identity
 
 import (
