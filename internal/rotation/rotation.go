@@ -1,26 +1,25 @@
-// Package rotation gives secrets new values. Today it holds the rules by which
-// a name decides what value is made; the rotators of databases and the worker
-// join it here.
+// Package rotation gives secrets new values, and changes the credentials that
+// they are of: users of databases, or whatever a webhook changes.
+//
+// The key idea is that a rotation is never half-done. Its intent is durable
+// before an effect and its outcome after; every step may be repeated; and after
+// a crash one finds out which credential works and goes on from there. What to
+// do next is decided by a pure function over the journal's record and what was
+// found: see Decide in machine.go. What each kind of credential needs is a
+// Rotator: see rotator.go, and a file for each kind.
 //
 // A value is made from crypto/rand without bias and lives in a secretbuf.Buffer
-// from its first byte.
+// from its first byte. Where a driver wants a string, it is made at the last
+// moment and overwritten afterwards.
 package rotation
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"strings"
 
 	"fastness/internal/secret"
 	"fastness/internal/secretbuf"
 	"fastness/internal/vault"
-)
-
-const (
-	apiKeyBytes      = 32
-	passwordLength   = 32
-	passwordAlphabet = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!@#$%^&*"
 )
 
 // Rotate gives a secret a new version: p.Value, or, if that is nil, one made
@@ -38,36 +37,9 @@ func Generate(name secret.Name) (*secretbuf.Buffer, error) {
 	lower := strings.ToLower(string(name))
 	switch {
 	case strings.Contains(lower, "api-key"):
-		return newAPIKey(), nil
+		return apiKey{encoding: hexadecimal, bytes: defaultBytes}.generate(), nil
 	case strings.Contains(lower, "password"):
-		return newPassword(), nil
+		return draw(lowerCase+upperCase+digits+symbols, defaultLength), nil
 	}
 	return nil, secret.ErrNoGenerator
-}
-
-func newAPIKey() *secretbuf.Buffer {
-	raw := secretbuf.New(apiKeyBytes)
-	defer raw.Release()
-	rand.Read(raw.Bytes())
-	key := secretbuf.New(hex.EncodedLen(apiKeyBytes))
-	hex.Encode(key.Bytes(), raw.Bytes())
-	return key
-}
-
-// newPassword draws characters by rejection, so that each is equally likely.
-func newPassword() *secretbuf.Buffer {
-	const fair = 256 - 256%len(passwordAlphabet)
-	password := secretbuf.New(passwordLength)
-	raw := secretbuf.New(passwordLength)
-	defer raw.Release()
-	for n := 0; n < passwordLength; {
-		rand.Read(raw.Bytes())
-		for _, b := range raw.Bytes() {
-			if int(b) < fair && n < passwordLength {
-				password.Bytes()[n] = passwordAlphabet[int(b)%len(passwordAlphabet)]
-				n++
-			}
-		}
-	}
-	return password
 }
