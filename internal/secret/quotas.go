@@ -1,0 +1,88 @@
+package secret
+
+import (
+	"fmt"
+	"iter"
+)
+
+// Quotas are hard limits of what a tenant may have and ask for. A zero is no
+// limit. The JSON is that of the API and of the store.
+type Quotas struct {
+	Secrets      int64 `json:"secrets,omitzero"`      // those scheduled for deletion included
+	Versions     int64 `json:"versions,omitzero"`     // of all secrets together
+	Bytes        int64 `json:"bytes,omitzero"`        // of versions as they are stored, sealed
+	Principals   int64 `json:"principals,omitzero"`   // disabled ones included
+	RequestRate  int64 `json:"requestRate,omitzero"`  // requests a second, of all its callers together
+	RequestBurst int64 `json:"requestBurst,omitzero"` // requests at once after a pause; as many as a second's if zero
+}
+
+// Bounds of quotas themselves.
+const (
+	MaxQuota       = 1 << 53 // what every reader of JSON takes for the same number
+	MaxRequestRate = 1_000_000
+	// maxBurst is in seconds of the rate: what a pause can save up.
+	maxBurst = 60
+)
+
+// All walks the quotas by name, in the order in which they are shown.
+func (q *Quotas) All() iter.Seq2[string, *int64] {
+	all := []struct {
+		name  string
+		quota *int64
+	}{
+		{"secrets", &q.Secrets}, {"versions", &q.Versions}, {"bytes", &q.Bytes}, {"principals", &q.Principals},
+		{"requestRate", &q.RequestRate}, {"requestBurst", &q.RequestBurst},
+	}
+	return func(yield func(string, *int64) bool) {
+		for _, each := range all {
+			if !yield(each.name, each.quota) {
+				return
+			}
+		}
+	}
+}
+
+// Validate returns an ErrLimit or ErrInvalid that names the field at fault.
+func (q Quotas) Validate() error {
+	for name, v := range q.All() {
+		if *v < 0 || *v > MaxQuota {
+			return Limited(name, fmt.Sprintf("1 to %d, or 0 for no limit", int64(MaxQuota)))
+		}
+	}
+	switch {
+	case q.RequestRate > MaxRequestRate:
+		return Limited("requestRate", fmt.Sprintf("1 to %d a second, or 0 for no limit", MaxRequestRate))
+	case q.RequestBurst > 0 && q.RequestRate == 0:
+		return Invalid("requestBurst", "only beside a requestRate")
+	case q.RequestBurst > maxBurst*q.RequestRate:
+		return Limited("requestBurst", fmt.Sprintf("at most %d seconds of the requestRate", maxBurst))
+	}
+	return nil
+}
+
+// Within returns the quotas that hold under a parent's: of each, the tighter.
+func (q Quotas) Within(parent Quotas) Quotas {
+	return Quotas{
+		Secrets:      tighter(q.Secrets, parent.Secrets),
+		Versions:     tighter(q.Versions, parent.Versions),
+		Bytes:        tighter(q.Bytes, parent.Bytes),
+		Principals:   tighter(q.Principals, parent.Principals),
+		RequestRate:  tighter(q.RequestRate, parent.RequestRate),
+		RequestBurst: tighter(q.Burst(), parent.Burst()),
+	}
+}
+
+func tighter(a, b int64) int64 {
+	if a == 0 || b == 0 {
+		return max(a, b)
+	}
+	return min(a, b)
+}
+
+// Burst is how many requests may come at once; 0 where none are counted.
+func (q Quotas) Burst() int64 {
+	if q.RequestBurst == 0 {
+		return q.RequestRate
+	}
+	return q.RequestBurst
+}
