@@ -122,6 +122,10 @@ type (
 	Interval = schedule.Interval
 	// Error is an error of the business, with a stable Code.
 	Error = secret.Error
+	// Quotas are hard limits of a tenant; a zero is no limit.
+	Quotas = secret.Quotas
+	// QuotaInfo is what is told of a tenant's quotas.
+	QuotaInfo = vault.QuotaInfo
 	// Usage is how much of a limit is used.
 	Usage = secret.Usage
 )
@@ -159,6 +163,7 @@ var (
 	ErrDecryption      = secret.ErrDecryption
 	ErrNoGenerator     = secret.ErrNoGenerator
 	ErrTooMany         = secret.ErrTooMany
+	ErrQuota           = secret.ErrQuota
 	ErrUnavailable     = secret.ErrUnavailable
 	ErrInternal        = secret.ErrInternal
 )
@@ -185,6 +190,9 @@ type Config struct {
 	Anchor Anchor
 	// KeyCache bounds how many unwrapped tenant keys are kept; default 4,096.
 	KeyCache int
+	// Quotas bind every tenant, beside those that are set for it with
+	// Operator.SetQuotas; the tighter holds. The zero value binds nobody.
+	Quotas Quotas
 	// NoBackground leaves out the work that a Vault does by itself, for a
 	// program that opens it for one action.
 	NoBackground bool
@@ -217,7 +225,7 @@ func Open(ctx context.Context, c Config) (*Vault, error) {
 	}
 	v, err := vault.Open(ctx, vault.Config{
 		Store: s, Master: c.MasterKey, PreviousMaster: c.PreviousMasterKey, Region: c.Region, Now: c.Now,
-		Logger: c.Logger, Anchor: c.Anchor, KeyCache: c.KeyCache, Node: embeddedNode, NoBackground: c.NoBackground,
+		Logger: c.Logger, Anchor: c.Anchor, KeyCache: c.KeyCache, Quotas: c.Quotas, Node: embeddedNode, NoBackground: c.NoBackground,
 	})
 	if err != nil {
 		return nil, errors.Join(err, s.Close())

@@ -100,6 +100,7 @@ var (
 	ErrDecryption      = secret.ErrDecryption
 	ErrNoGenerator     = secret.ErrNoGenerator
 	ErrTooMany         = secret.ErrTooMany
+	ErrQuota           = secret.ErrQuota
 	ErrUnavailable     = secret.ErrUnavailable
 	ErrInternal        = secret.ErrInternal
 )

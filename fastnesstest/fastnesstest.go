@@ -55,6 +55,7 @@ type Options struct {
 	Master   *fastness.Value // default: MasterKey
 	Previous *fastness.Value // the old root key while it changes
 	Anchor   fastness.Anchor
+	Quotas   fastness.Quotas // of every tenant
 }
 
 // Fixture is an open vault for a test. Its background work is off: a test
@@ -120,7 +121,7 @@ func TryOpen(tb testing.TB, o *Options) (*Fixture, error) {
 	logger := slog.New(slog.NewJSONHandler(f.Log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	v, err := fastness.Open(context.Background(), fastness.Config{
 		Dir: f.Dir, MasterKey: master, PreviousMasterKey: o.Previous, Logger: logger,
-		Now: f.Clock.Now, Anchor: o.Anchor, NoBackground: true,
+		Now: f.Clock.Now, Anchor: o.Anchor, Quotas: o.Quotas, NoBackground: true,
 	})
 	if err != nil {
 		return nil, err

@@ -42,7 +42,7 @@ func TestErrorsGoRound(t *testing.T) {
 	for _, want := range []*secret.Error{
 		secret.ErrNotFound, secret.ErrUnauthenticated, secret.ErrAccessDenied, secret.ErrMFARequired, secret.ErrInvalid,
 		secret.ErrLimit, secret.ErrExists, secret.ErrConflict, secret.ErrDeleted, secret.ErrSuspended, secret.ErrDecryption,
-		secret.ErrNoGenerator, secret.ErrTooMany, secret.ErrUnavailable, secret.ErrInternal,
+		secret.ErrNoGenerator, secret.ErrTooMany, secret.ErrQuota, secret.ErrUnavailable, secret.ErrInternal,
 	} {
 		thrown := fmt.Errorf("outer: %w", (&secret.Error{Code: want.Code, Field: "f", Detail: want.Detail}).With(errors.New("inner cause")))
 		response, p := answerTo(t, s, func() error { return thrown })

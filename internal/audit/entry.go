@@ -29,9 +29,11 @@ const (
 )
 
 // The administrative actions. Login is a refused authentication: an accepted
-// one is recorded by what it was used for.
+// one is recorded by what it was used for. Throttle is a request above its
+// tenant's rate, of which nothing more was looked at.
 const (
 	Login           Action = "login"
+	Throttle        Action = "throttle"
 	TenantCreate    Action = "tenant.create"
 	TenantList      Action = "tenant.list"
 	TenantSuspend   Action = "tenant.suspend"
@@ -40,6 +42,8 @@ const (
 	TokenCreate     Action = "token.create"
 	TokenList       Action = "token.list"
 	TokenRevoke     Action = "token.revoke"
+	QuotaRead       Action = "quota.read"
+	QuotaSet        Action = "quota.set"
 	KeyRotate       Action = "key.rotate"
 	AuditList       Action = "audit.list"
 	AuditExport     Action = "audit.export"

@@ -75,6 +75,8 @@ var (
 	ErrDecryption = &Error{Code: "decryption_failed", Detail: "the stored value could not be opened"}
 	// ErrTooMany is a caller, or an address, that asks too often for now.
 	ErrTooMany = &Error{Code: "too_many_requests", Detail: "too many requests; try again later"}
+	// ErrQuota is a write that would take a tenant past one of its quotas.
+	ErrQuota = &Error{Code: "quota_exceeded", Detail: "a quota of the tenant is used up"}
 	// ErrNoGenerator is a rotation without a value and without a rule to make one.
 	ErrNoGenerator = &Error{Code: "no_generator", Detail: "no rule makes a value for this name; give one, or use a name that contains \"password\" or \"api-key\""}
 	// ErrUnavailable is a store or an audit log that cannot be written now.
@@ -100,6 +102,15 @@ func TooMany(what string, wait time.Duration) *Error {
 	return &Error{
 		Code: ErrTooMany.Code, Detail: fmt.Sprintf("%s; try again in %d s", what, seconds),
 		RetryAfter: seconds * time.Second,
+	}
+}
+
+// Exceeded is an ErrQuota that names the quota, its limit, how much of it is
+// used, and how much more was asked for.
+func Exceeded(quota string, limit, used, more int64) *Error {
+	return &Error{
+		Code: ErrQuota.Code, Field: quota, Usage: &Usage{Limit: limit, Used: used},
+		Detail: fmt.Sprintf("the quota is %d: %d in use, %d more asked for", limit, used, more),
 	}
 }
 

@@ -12,14 +12,14 @@ import (
 
 var sentinels = []*secret.Error{
 	secret.ErrNotFound, secret.ErrUnauthenticated, secret.ErrAccessDenied, secret.ErrMFARequired, secret.ErrInvalid, secret.ErrLimit, secret.ErrExists,
-	secret.ErrConflict, secret.ErrDeleted, secret.ErrSuspended, secret.ErrDecryption, secret.ErrTooMany,
+	secret.ErrConflict, secret.ErrDeleted, secret.ErrSuspended, secret.ErrDecryption, secret.ErrTooMany, secret.ErrQuota,
 	secret.ErrNoGenerator, secret.ErrUnavailable, secret.ErrInternal,
 }
 
 // The codes are a promise to clients and to readers of the audit log.
 func TestCodes(t *testing.T) {
 	want := []secret.Code{"not_found", "unauthenticated", "access_denied", "mfa_required", "invalid_request", "limit_exceeded", "already_exists",
-		"conflict", "deleted", "tenant_suspended", "decryption_failed", "too_many_requests", "no_generator", "unavailable", "internal"}
+		"conflict", "deleted", "tenant_suspended", "decryption_failed", "too_many_requests", "quota_exceeded", "no_generator", "unavailable", "internal"}
 	for i, e := range sentinels {
 		if e.Code != want[i] || e.Detail == "" || e.Field != "" || e.Cause != nil {
 			t.Errorf("got %+v, want code %s", e, want[i])
@@ -60,6 +60,7 @@ func TestConstructors(t *testing.T) {
 		{secret.Invalid("name", "only letters"), secret.ErrInvalid, "name: only letters"},
 		{secret.Limited("tags", "at most 50"), secret.ErrLimit, "tags: limit: at most 50"},
 		{secret.Conflict("the label moved"), secret.ErrConflict, "the label moved"},
+		{secret.Exceeded("bytes", 100, 90, 11), secret.ErrQuota, "bytes: the quota is 100: 90 in use, 11 more asked for"},
 		{secret.TooMany("too many bad credentials", 0), secret.ErrTooMany, "too many bad credentials; try again in 1 s"},
 		{secret.TooMany("too many requests", time.Second+1), secret.ErrTooMany, "too many requests; try again in 2 s"},
 	} {

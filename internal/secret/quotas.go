@@ -16,6 +16,34 @@ type Quotas struct {
 	RequestBurst int64 `json:"requestBurst,omitzero"` // requests at once after a pause; as many as a second's if zero
 }
 
+// Use is how much a tenant has of what quotas limit.
+type Use struct {
+	Secrets    int64 `json:"secrets"`
+	Versions   int64 `json:"versions"`
+	Bytes      int64 `json:"bytes"`
+	Principals int64 `json:"principals"`
+}
+
+// Allow decides whether a tenant may go from one use to another: an ErrQuota if
+// something grows and is then over its quota. What shrinks, or stays, may be
+// over it: a quota that was lowered takes nothing away.
+func (q Quotas) Allow(before, after Use) error {
+	for _, each := range []struct {
+		quota                string
+		limit, before, after int64
+	}{
+		{"secrets", q.Secrets, before.Secrets, after.Secrets},
+		{"versions", q.Versions, before.Versions, after.Versions},
+		{"bytes", q.Bytes, before.Bytes, after.Bytes},
+		{"principals", q.Principals, before.Principals, after.Principals},
+	} {
+		if each.limit > 0 && each.after > each.limit && each.after > each.before {
+			return Exceeded(each.quota, each.limit, each.before, each.after-each.before)
+		}
+	}
+	return nil
+}
+
 // Bounds of quotas themselves.
 const (
 	MaxQuota       = 1 << 53 // what every reader of JSON takes for the same number

@@ -3,6 +3,7 @@ package secret_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -59,6 +60,33 @@ func TestQuotasWithin(t *testing.T) {
 		if own != tc.own || parent != tc.parent {
 			t.Error("Within changed what it was given")
 		}
+	}
+}
+
+// Growth past a quota is refused; a quota that was lowered takes nothing away.
+func TestQuotasAllow(t *testing.T) {
+	q := secret.Quotas{Secrets: 3, Versions: 10, Bytes: 100, Principals: 2, RequestRate: 1}
+	for _, tc := range []struct {
+		before, after secret.Use
+		want          string
+	}{
+		{secret.Use{}, secret.Use{Secrets: 3, Versions: 10, Bytes: 100, Principals: 2}, ""},
+		{secret.Use{Secrets: 3}, secret.Use{Secrets: 4}, "secrets: the quota is 3: 3 in use, 1 more asked for"},
+		{secret.Use{Secrets: 9}, secret.Use{Secrets: 8, Bytes: 100}, ""},
+		{secret.Use{Secrets: 9}, secret.Use{Secrets: 9, Bytes: 101}, "bytes: the quota is 100: 0 in use, 101 more asked for"},
+		{secret.Use{Versions: 10}, secret.Use{Versions: 11}, "versions: the quota is 10: 10 in use, 1 more asked for"},
+		{secret.Use{Principals: 5}, secret.Use{Principals: 6}, "principals: the quota is 2: 5 in use, 1 more asked for"},
+	} {
+		err := q.Allow(tc.before, tc.after)
+		if got := fmt.Sprint(err); tc.want == "" && err != nil || tc.want != "" && got != tc.want {
+			t.Errorf("%+v to %+v: %v, want %q", tc.before, tc.after, err, tc.want)
+		}
+		if err := (secret.Quotas{}).Allow(tc.before, tc.after); err != nil {
+			t.Errorf("without quotas: %v", err)
+		}
+	}
+	if e := secret.Of(q.Allow(secret.Use{Secrets: 3}, secret.Use{Secrets: 5})); !errors.Is(e, secret.ErrQuota) || *e.Usage != (secret.Usage{Limit: 3, Used: 3}) {
+		t.Errorf("error %+v", e)
 	}
 }
 

@@ -62,7 +62,9 @@ func (v *Vault) system() *Caller {
 // Authenticate finds out who sent a bearer token. A refusal is recorded before
 // it is returned as secret.ErrUnauthenticated, whatever was wrong with the
 // token; an empty one is none. From an address that brings many bad ones it is
-// secret.ErrTooMany for a while; a good one works from there all the same.
+// secret.ErrTooMany for a while; a good one works from there all the same. A
+// good one of a tenant that sends more requests than it may is refused with
+// secret.ErrTooMany too, in that tenant's log.
 func (v *Vault) Authenticate(ctx context.Context, o Origin, token []byte) (*Caller, error) {
 	hash, err := identity.HashToken(token)
 	if err != nil {
@@ -78,7 +80,11 @@ func (v *Vault) Authenticate(ctx context.Context, o Origin, token []byte) (*Call
 	case err != nil:
 		return nil, v.Refuse(ctx, o, v.answer(err))
 	}
-	return callerOf(o, i), nil
+	c := callerOf(o, i)
+	if err := v.pace(ctx, c); err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 // refuseCredential is Refuse for a token that is not good. An address that
@@ -199,6 +205,7 @@ func (v *Vault) Refuse(ctx context.Context, o Origin, err error) error {
 		IPAddress: o.Address, UserAgent: o.UserAgent, CorrelationID: o.CorrelationID,
 	}
 	e.Result, e.Error = result(err)
+	v.refused.countCredential(err)
 	alone := !errors.Is(err, secret.ErrTooMany) && v.refusals.limiter.Allow()
 	if rerr := v.refusals.record(ctx, e, alone); rerr != nil {
 		return secret.ErrUnavailable.With(errors.Join(rerr, err))

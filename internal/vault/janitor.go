@@ -28,6 +28,7 @@ func (v *Vault) runJanitor(ctx context.Context) {
 			v.keys.expire()
 			v.expireKnown()
 			v.attempts.expire()
+			v.rates.expire()
 			if err := v.purgeAll(ctx); err != nil && ctx.Err() == nil {
 				v.log.ErrorContext(ctx, "purging deleted secrets", "error", err, "cause", secret.Of(err).Cause)
 			}

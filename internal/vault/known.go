@@ -15,8 +15,8 @@ const (
 	knownLifetime = time.Minute
 )
 
-// known keeps rows as they were read lately: who asks, for which tenant, and
-// small versions, which are ciphertext; nothing secret. A row counts only while
+// known keeps rows as they were read lately: who asks, for which tenant, within
+// which quotas, and small versions, which are ciphertext; nothing secret. A row counts only while
 // the store's epoch is the one it was read under, so that a change that was
 // acknowledged is seen by the next request; whether the rows allow anything is
 // decided anew each time. A store without epochs has nothing kept.
@@ -59,9 +59,11 @@ func (v *Vault) openKnown() {
 	v.callers.init(v.now)
 	v.tenants.init(v.now)
 	v.versions.init(v.now)
+	v.limits.init(v.now)
 	if e, ok := v.store.(store.Epochs); ok {
 		v.callers.epoch = func([32]byte) uint64 { return e.IdentityEpoch() }
 		v.tenants.epoch = func(secret.TenantName) uint64 { return e.IdentityEpoch() }
+		v.limits.epoch = func(secret.TenantID) uint64 { return e.IdentityEpoch() }
 		v.versions.epoch = func(k versionKey) uint64 { return e.SecretsEpoch(k.tenant) }
 	}
 }
@@ -71,6 +73,7 @@ func (v *Vault) expireKnown() {
 	v.callers.expire()
 	v.tenants.expire()
 	v.versions.expire()
+	v.limits.expire()
 }
 
 func (k *known[K, V]) init(now func() time.Time) {

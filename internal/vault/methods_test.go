@@ -123,6 +123,9 @@ var methods = []method{
 	onTenant("Tenant", audit.TenantList, func(_ testing.TB, s *vault.Session, _ secret.Name) error {
 		return errOf(s.Tenant(ctx))
 	}).administrative(),
+	onTenant("Quotas", audit.QuotaRead, func(_ testing.TB, s *vault.Session, _ secret.Name) error {
+		return errOf(s.Quotas(ctx))
+	}).administrative(),
 	onTenant("RotateKey", audit.KeyRotate, func(_ testing.TB, s *vault.Session, _ secret.Name) error {
 		return errOf(s.RotateKey(ctx, nil))
 	}).administrative().twofold(),

@@ -1,12 +1,16 @@
 package vault
 
 import (
+	"context"
+	"errors"
 	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
 
+	"fastness/internal/audit"
 	"fastness/internal/secret"
+	"fastness/internal/store"
 )
 
 // maxBuckets bounds how many tenants are counted at once: some four hundred
@@ -56,11 +60,41 @@ func (r *rates) init(now func() time.Time) {
 	r.buckets = newRecent[secret.TenantID, bucket](maxBuckets)
 }
 
+// pace counts a request against the rate of its caller's tenant. A refusal is
+// recorded, in the tenant's log, before it is returned as secret.ErrTooMany.
+// Operators have no rate.
+func (v *Vault) pace(ctx context.Context, c *Caller) error {
+	if c.subject.Operator {
+		return nil
+	}
+	q, err := v.limits.look(c.tenantID, func() (q secret.Quotas, err error) {
+		err = v.store.View(ctx, func(r store.Reader) error {
+			q, err = v.quotas(r, c.tenantID)
+			return err
+		})
+		return q, err
+	})
+	if err != nil {
+		return v.conclude(ctx, c.entry(v, audit.Throttle), err)
+	}
+	alone, err := v.rates.take(c.tenantID, q)
+	if err == nil {
+		return nil
+	}
+	v.refused.count(err)
+	e := c.entry(v, audit.Throttle)
+	e.Result, e.Error = result(err)
+	if rerr := v.refusals.record(ctx, e, alone); rerr != nil {
+		return secret.ErrUnavailable.With(errors.Join(rerr, err))
+	}
+	return err
+}
+
 // take counts a request against the tenant's quota; secret.ErrTooMany if it is
 // one too many. alone tells that the refusal gets an entry of its own.
-func (r *rates) take(t secret.TenantID, q secret.Quotas) (refused error, alone bool) {
+func (r *rates) take(t secret.TenantID, q secret.Quotas) (alone bool, err error) {
 	if q.RequestRate == 0 {
-		return nil, false
+		return false, nil
 	}
 	now := r.now()
 	r.mu.Lock()
@@ -69,11 +103,11 @@ func (r *rates) take(t secret.TenantID, q secret.Quotas) (refused error, alone b
 	sent := b.sent.add(now)
 	wait := b.wait(now)
 	if wait == 0 {
-		return nil, false
+		return false, nil
 	}
 	e := secret.TooMany("the tenant sends too many requests", wait)
 	e.Field, e.Usage = "requestRate", &secret.Usage{Limit: q.RequestRate, Used: sent}
-	return e, b.entries.AllowN(now, 1)
+	return b.entries.AllowN(now, 1), e
 }
 
 // bucketLocked returns the tenant's bucket, as its quota is now.

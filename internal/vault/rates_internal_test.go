@@ -33,7 +33,7 @@ func tenantNumber(n int) (t secret.TenantID) {
 // send sends n requests and tells how many were let through.
 func (p *pacing) send(t secret.TenantID, q secret.Quotas, n int) (through int) {
 	for range n {
-		if err, _ := p.take(t, q); err == nil {
+		if _, err := p.take(t, q); err == nil {
 			through++
 		}
 	}
@@ -68,7 +68,7 @@ func TestRateRefusal(t *testing.T) {
 	p, a := newPacing(), tenantNumber(1)
 	q := secret.Quotas{RequestRate: 10}
 	p.send(a, q, 14)
-	err, alone := p.take(a, q)
+	alone, err := p.take(a, q)
 	e := secret.Of(err)
 	if !errors.Is(err, secret.ErrTooMany) || e.Field != "requestRate" || e.RetryAfter != time.Second || !alone ||
 		e.Usage == nil || *e.Usage != (secret.Usage{Limit: 10, Used: 15}) {
@@ -84,7 +84,7 @@ func TestRateEntries(t *testing.T) {
 	p, a := newPacing(), tenantNumber(1)
 	q, own := secret.Quotas{RequestRate: 10}, 0
 	for range 20_000 { // 2,000 a second, for ten seconds
-		if _, alone := p.take(a, q); alone {
+		if alone, _ := p.take(a, q); alone {
 			own++
 		}
 		p.clock = p.clock.Add(time.Millisecond / 2)

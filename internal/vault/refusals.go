@@ -2,7 +2,10 @@ package vault
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -30,6 +33,45 @@ type refusals struct {
 
 	mu   sync.Mutex         // guards open, briefly
 	open map[crowd]*counted // what collects now
+}
+
+// RefusalKinds are what refusals by limits are counted by: bad credentials,
+// those not even looked at because there were too many, and what each quota
+// refused.
+var RefusalKinds = [...]string{"credential", "wait", "secrets", "versions", "bytes", "principals", "requestRate"}
+
+// refusalCounts counts refusals since the start, by kind.
+type refusalCounts [len(RefusalKinds)]atomic.Uint64
+
+// count counts err if a quota was the reason: its field names the quota.
+func (c *refusalCounts) count(err error) {
+	if errors.Is(err, secret.ErrQuota) || errors.Is(err, secret.ErrTooMany) {
+		c.add(secret.Of(err).Field)
+	}
+}
+
+// countCredential counts err if a bad credential was the reason.
+func (c *refusalCounts) countCredential(err error) {
+	switch {
+	case errors.Is(err, secret.ErrUnauthenticated):
+		c.add("credential")
+	case errors.Is(err, secret.ErrTooMany):
+		c.add("wait")
+	}
+}
+
+func (c *refusalCounts) add(kind string) {
+	if i := slices.Index(RefusalKinds[:], kind); i >= 0 {
+		c[i].Add(1)
+	}
+}
+
+func (c *refusalCounts) read() map[string]uint64 {
+	counts := make(map[string]uint64, len(RefusalKinds))
+	for i, kind := range RefusalKinds {
+		counts[kind] = c[i].Load()
+	}
+	return counts
 }
 
 // crowd is what refusals that share an entry have in common, and all that the

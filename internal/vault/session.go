@@ -199,11 +199,16 @@ var errRetry = errors.New("state changed meanwhile")
 const maxAttempts = 8
 
 // change runs f in a transaction, with the entry that f may add to. An error
-// of f rolls back what f wrote; the entry is recorded either way.
+// of f, or a quota that f has passed, rolls back what f wrote; the entry is
+// recorded either way.
 func (v *Vault) change(ctx context.Context, e audit.Entry, f func(tx store.Tx, e *audit.Entry) error) error {
-	return v.answer(v.store.Update(ctx, func(tx store.Tx) error {
+	err := v.answer(v.store.Update(ctx, func(tx store.Tx) error {
 		entry := e // f may run again
-		err := f(tx, &entry)
+		m := &metered{Tx: tx, vault: v}
+		err := f(m, &entry)
+		if err == nil {
+			err = m.check()
+		}
 		if errors.Is(err, errRetry) {
 			return err
 		}
@@ -216,6 +221,8 @@ func (v *Vault) change(ctx context.Context, e audit.Entry, f func(tx store.Tx, e
 		tx.Audit(record)
 		return err
 	}))
+	v.refused.count(err)
+	return err
 }
 
 // edit is change for a tenant that must be active.

@@ -57,6 +57,8 @@ type Config struct {
 	KeyCache int
 	// Node names this process among those that share the store; default random.
 	Node string
+	// Quotas bind every tenant, beside its own; the tighter holds.
+	Quotas secret.Quotas
 	// NoBackground stops the Vault from sequencing, signing checkpoints and
 	// purging by itself; for commands that open the store for one action.
 	NoBackground bool
@@ -93,8 +95,12 @@ type Vault struct {
 	tenants  known[secret.TenantName, *store.Tenant]
 	versions known[versionKey, knownVersion]
 	journal  journal
+	ceiling  secret.Quotas // of every tenant
+	limits   known[secret.TenantID, secret.Quotas]
+	rates    rates
 	refusals refusals
 	attempts attempts
+	refused  refusalCounts
 	cancel   context.CancelFunc
 	tasks    sync.WaitGroup
 	closing  sync.Once
@@ -105,7 +111,10 @@ type Vault struct {
 // background work. A wrong root key is refused before anything is written.
 func Open(ctx context.Context, c Config) (*Vault, error) {
 	c = c.withDefaults()
-	v := &Vault{store: c.Store, log: c.Logger, region: c.Region}
+	if err := c.Quotas.Validate(); err != nil {
+		return nil, fmt.Errorf("quotas of every tenant: %w", err)
+	}
+	v := &Vault{store: c.Store, log: c.Logger, region: c.Region, ceiling: c.Quotas}
 	// What is told of a moment is the same before and after it was stored.
 	v.now = func() time.Time { return c.Now().UTC().Truncate(time.Millisecond) }
 	v.openKnown()
@@ -119,6 +128,7 @@ func Open(ctx context.Context, c Config) (*Vault, error) {
 	}
 	v.refusals.init(v)
 	v.attempts.init(c.Now)
+	v.rates.init(c.Now)
 	background, cancel := context.WithCancel(context.Background())
 	v.cancel = cancel
 	if !c.NoBackground {
@@ -197,13 +207,14 @@ func existing(r store.Reader, key string) []byte {
 type Stats struct {
 	Store    store.Stats
 	Tenants  int64
-	TreeSize int64 // entries with a place in the log
-	Keys     int   // unwrapped tenant keys in memory
+	TreeSize int64             // entries with a place in the log
+	Keys     int               // unwrapped tenant keys in memory
+	Refused  map[string]uint64 // by limits, since the start; by a kind of RefusalKinds
 }
 
 // Stats returns figures for the metrics.
 func (v *Vault) Stats(ctx context.Context) (Stats, error) {
-	s := Stats{Keys: v.keys.len()}
+	s := Stats{Keys: v.keys.len(), Refused: v.refused.read()}
 	var err error
 	if s.Store, err = v.store.Stats(ctx); err != nil {
 		return Stats{}, v.answer(err)

@@ -38,6 +38,7 @@ var outcomes = []outcome{
 	{secret.ErrAccessDenied, http.StatusForbidden},
 	{secret.ErrMFARequired, http.StatusForbidden},
 	{secret.ErrSuspended, http.StatusForbidden},
+	{secret.ErrQuota, http.StatusForbidden},
 	{secret.ErrNotFound, http.StatusNotFound},
 	{secret.ErrConflict, http.StatusConflict},
 	{secret.ErrExists, http.StatusConflict},

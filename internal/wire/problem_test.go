@@ -29,6 +29,7 @@ var statuses = []struct {
 	{secret.ErrDeleted, 409},
 	{secret.ErrNoGenerator, 422},
 	{secret.ErrTooMany, 429},
+	{secret.ErrQuota, 403},
 	{secret.ErrDecryption, 500},
 	{secret.ErrInternal, 500},
 	{secret.ErrUnavailable, 503},
