@@ -122,7 +122,7 @@ func (j job) run() (*result, error) {
 		}
 		defer c.Close()
 		lines[k] = &line{m: m, conn: c, number: k, in: make([]byte, 128<<10), refused: map[string]int64{},
-			random: rand.New(rand.NewPCG(uint64(k), 1))}
+			random: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))}
 	}
 	errs := make([]error, len(lines))
 	var all sync.WaitGroup
