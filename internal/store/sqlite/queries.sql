@@ -287,8 +287,12 @@ DELETE FROM versions WHERE tenant = {tenant} AND secret = ?2 AND number = ?3
 DELETE FROM consumers WHERE tenant = {tenant} AND secret = ?2 AND number = ?3
 
 -- name: touch
-INSERT INTO consumers (tenant, secret, number, principal, day)
-VALUES ((SELECT tenant FROM versions WHERE tenant = {tenant} AND secret = ?2 AND number = ?3), ?2, ?3, ?4, ?5)
+-- One row for all readers and one for this one, at half the price of a statement
+-- each. What could fail would fail with the first.
+INSERT OR FAIL INTO consumers (tenant, secret, number, principal, day)
+SELECT v.tenant, v.secret, v.number, who.column1, ?5
+FROM versions v CROSS JOIN (VALUES (''), (?4)) who
+WHERE v.tenant = {tenant} AND v.secret = ?2 AND v.number = ?3
 ON CONFLICT (tenant, secret, number, principal) DO UPDATE SET day = max(day, excluded.day)
 
 -- name: touch_full

@@ -344,10 +344,8 @@ func (w secretWriter) Touch(ref store.VersionRef, principal string, day int32) e
 		return fmt.Errorf("noting a read: no principal")
 	}
 	at := func(q *stmt) *stmt { return q.int(3, int64(ref.Number)) }
-	for _, who := range []string{"", principal} { // "": the last read by anybody
-		if err := change(at(w.write("touch", ref.Secret)).text(4, who).int(5, int64(day))); err != nil {
-			return err
-		}
+	if err := change(at(w.write("touch", ref.Secret)).text(4, principal).int(5, int64(day))); err != nil {
+		return err
 	}
 	const rows = secret.MaxConsumers + 1 // and the one for all of them
 	full, err := at(w.query("touch_full", ref.Secret)).int(4, rows).exists()
