@@ -1,14 +1,23 @@
-// Package policy decides who may do what. It is pure: a subject, an action, a
-// name, the secret's access policy and the time go in, an effect comes out.
+// Package policy decides who may do what. It is pure: a caller, an action, a
+// secret and the circumstances go in, an effect comes out.
 //
-// A decision has parts that must all allow: the subject's grants (roles over
-// name patterns), the lists of the secret's access policy, and its demand for
-// a second factor. What is not allowed is denied, unknown roles and actions
-// included, and the zero Effect is Deny. An effect also says how to refuse, so
-// that a refusal tells no more than the caller may know: Hide is answered as
-// if the secret were not there.
+// A decision has parts that must all allow: grants (roles over name patterns)
+// and the tenant's own policies, the lists of the secret's access policy, and
+// what secret and tenant demand of second factors. Grants and policies are
+// Cedar statements over the schema in fastness.cedarschema: one must permit,
+// none may forbid, and a credential's own grants narrow what its principal may.
+// What is not allowed is denied, unknown roles and actions included, and the
+// zero Effect is Deny. An effect also says how to refuse, so that a refusal
+// tells no more than the caller may know: Hide is answered as if the secret
+// were not there.
 //
-// Start with Decide in decide.go; the roles are the table below.
+// Cedar's time is linear in the statements it is given. A Set therefore reads
+// off each statement what its scope and its conditions demand of principal,
+// action and name, and gives Cedar only those that may apply; one that demands
+// nothing else is decided by that alone. The tests hold both against Cedar with
+// all statements.
+//
+// Start with Set.Decide in decide.go; the roles are the table below.
 package policy
 
 import "slices"

@@ -1,0 +1,140 @@
+package policy
+
+import (
+	"encoding/json"
+	"slices"
+
+	"github.com/cedar-policy/cedar-go/types"
+	"github.com/cedar-policy/cedar-go/x/exp/ast"
+)
+
+// nameTest is a condition on a secret's name: one of some names, or a match of
+// one of some patterns.
+type nameTest struct {
+	exact    []string
+	patterns []types.Pattern
+}
+
+func (t *nameTest) accepts(name types.String) bool {
+	return slices.Contains(t.exact, string(name)) ||
+		slices.ContainsFunc(t.patterns, func(p types.Pattern) bool { return p.Match(name) })
+}
+
+// nameTestOf reads a condition that holds only if a test of the resource's name
+// does; all tells whether the test is all that it says.
+func nameTestOf(n ast.IsNode) (t nameTest, ok, all bool) {
+	switch n := n.(type) {
+	case ast.NodeTypeLike:
+		ok = isName(n.Arg)
+		return nameTest{patterns: []types.Pattern{n.Value}}, ok, ok
+	case ast.NodeTypeEquals:
+		t, ok = equalName(n)
+		return t, ok, ok
+	case ast.NodeTypeContains:
+		names, strings := constants(n.Left)
+		ok = strings && isName(n.Right)
+		return nameTest{exact: names}, ok, ok
+	case ast.NodeTypeAnd:
+		if t, ok, _ = nameTestOf(n.Left); ok {
+			return t, true, false
+		}
+		t, ok, _ = nameTestOf(n.Right)
+		return t, ok, false
+	case ast.NodeTypeOr:
+		return eitherName(n)
+	}
+	return nameTest{}, false, false
+}
+
+// eitherName joins the tests of both sides.
+func eitherName(n ast.NodeTypeOr) (t nameTest, ok, all bool) {
+	left, ok, allLeft := nameTestOf(n.Left)
+	if !ok {
+		return nameTest{}, false, false
+	}
+	right, ok, allRight := nameTestOf(n.Right)
+	return nameTest{append(left.exact, right.exact...), append(left.patterns, right.patterns...)}, ok, allLeft && allRight
+}
+
+// equalName reads resource.name == "…" and resource == Secret::"…", either
+// way round.
+func equalName(n ast.NodeTypeEquals) (nameTest, bool) {
+	left, right := n.Left, n.Right
+	if valueOf(left) != nil {
+		left, right = right, left
+	}
+	switch v := valueOf(right).(type) {
+	case types.String:
+		return nameTest{exact: []string{string(v)}}, isName(left)
+	case types.EntityUID:
+		return nameTest{exact: []string{string(v.ID)}}, v.Type == secretType && variableOf(left) == "resource"
+	}
+	return nameTest{}, false
+}
+
+// isName reports whether an expression is resource.name.
+func isName(n ast.IsNode) bool {
+	a, ok := n.(ast.NodeTypeAccess)
+	return ok && a.Value == nameAttribute && variableOf(a.Arg) == "resource"
+}
+
+// constants returns the strings of a set that holds nothing else.
+func constants(n ast.IsNode) (all []string, ok bool) {
+	set, ok := n.(ast.NodeTypeSet)
+	if !ok {
+		return nil, false
+	}
+	for _, e := range set.Elements {
+		s, ok := valueOf(e).(types.String)
+		if !ok {
+			return nil, false
+		}
+		all = append(all, string(s))
+	}
+	return all, true
+}
+
+// maxKey bounds the keys of the index by prefix: so many characters tell names
+// apart well enough, and a name has no more prefixes to be looked up.
+const maxKey = 64
+
+// key is how the index finds a statement: by a whole name or by its beginning.
+type key struct {
+	text  string
+	whole bool
+}
+
+// keys returns keys of which every accepted name has one; none if there are
+// names that begin with anything.
+func (t *nameTest) keys() []key {
+	var all []key
+	for _, name := range t.exact {
+		all = append(all, key{name, true})
+	}
+	for _, p := range t.patterns {
+		prefix := literalPrefix(p)
+		if prefix == "" {
+			return nil
+		}
+		all = append(all, key{prefix[:min(len(prefix), maxKey)], false})
+	}
+	return all
+}
+
+// literalPrefix is what every string that matches a pattern begins with. The
+// pattern tells its parts only in JSON.
+func literalPrefix(p types.Pattern) string {
+	text, err := p.MarshalJSON()
+	if err != nil {
+		return ""
+	}
+	var parts []json.RawMessage
+	if json.Unmarshal(text, &parts) != nil || len(parts) == 0 {
+		return ""
+	}
+	var first struct{ Literal string }
+	if json.Unmarshal(parts[0], &first) != nil {
+		return "" // a wildcard
+	}
+	return first.Literal
+}
