@@ -42,7 +42,7 @@ vuln: ## known vulnerabilities in what the code calls, where the database can be
 	scripts/vulncheck
 
 race:
-	CGO_ENABLED=1 go test -race -timeout 15m ./...
+	CGO_ENABLED=1 go test -race -timeout 20m ./...
 
 # Memory and ciphers once more as the binary has them: the race detector moves stacks and allocations.
 shipped:
@@ -53,8 +53,8 @@ fallback:
 	GOEXPERIMENT= go vet ./internal/secretbuf
 	GOEXPERIMENT= go test -timeout 5m ./internal/secretbuf
 
-memcheck: install ## what a thief of memory would find in a server after use; needs root
-	go test -tags=memcheck -run '^Test(Memcheck|MemoryOfNaiveServer)' -v -count=1 -timeout 1h ./cmd/fastness
+memcheck: install ## what a thief of memory would find after use, in full; plain tests try it in small; needs root
+	go test -tags=memcheck -run '^Test(Memcheck|MemoryKnowsLeaks|MemoryOfNaiveServer|Scanner)' -v -count=1 -timeout 1h ./cmd/fastness
 
 bench: build ## speed and size, printed as ratios of one run
 	go test -tags=bench -run '^TestBench' -v -count=1 -timeout 2h ./cmd/fastness

@@ -103,6 +103,7 @@ func (c *canaries) throughCommands(s *subject, temporary string) {
 		{words: "get works", shows: true},
 		{words: "get works --json", shows: true},
 		{words: "rotate works/api-key"},
+		{words: "get works/api-key", shows: true},
 		{words: "list --json"},
 		{words: "due"},
 		{words: "describe works --json"},
@@ -138,6 +139,8 @@ func (c *canaries) throughCommands(s *subject, temporary string) {
 	} {
 		out := do(cmd)
 		switch {
+		case cmd.words == "get works/api-key":
+			c.learned(kindValue, "made by the server", out)
 		case strings.HasPrefix(cmd.words, "token create"):
 			c.learned("token", "made by command", []byte(jsonField(c.t, out, "token")))
 		case strings.HasPrefix(cmd.words, "tenant create"):

@@ -54,11 +54,14 @@ func buildAndRun(m *testing.M) (int, error) {
 
 // buildProgram builds fastness as the Makefile does, whatever this test itself
 // was built with. flags are further ones of go build.
-func buildProgram(to string, flags ...string) error {
+func buildProgram(to string, flags ...string) error { return buildWith("runtimesecret", to, flags...) }
+
+// buildWith is buildProgram with these of Go's experiments.
+func buildWith(experiment, to string, flags ...string) error {
 	flags = append([]string{"build", "-trimpath", "-buildvcs=false",
 		"-ldflags", "-X fastness/internal/cli.version=test", "-o", to}, flags...)
 	build := exec.Command("go", append(flags, ".")...)
-	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOEXPERIMENT=runtimesecret")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOEXPERIMENT="+experiment)
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("building fastness: %w\n%s", err, out)
 	}

@@ -171,4 +171,10 @@ func TestScannerReadsLiveProcess(t *testing.T) {
 		}
 		t.Logf("%s: %d KiB read, %d withheld", source, f.read>>10, f.withheld>>10)
 	}
+	// What MADV_DONTDUMP does, and all that it does.
+	for _, x := range lookAtCoreFile(t, s, runGcore(t, cmd.Process.Pid)).finds {
+		if plants[x.plant].name == "in a page left out of dumps" {
+			t.Errorf("a core without excluded mappings has the page left out of dumps at %x", x.at)
+		}
+	}
 }

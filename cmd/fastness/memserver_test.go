@@ -186,6 +186,13 @@ func (s *subject) byClient(t testing.TB, suite *suite, times int) {
 	}
 }
 
+// aroundValues are commands about a secret that show no value.
+var aroundValues = []string{
+	"list", "due", "describe NAME", "versions NAME", "update NAME --description text", "stage move NAME mine --to 1", "stage remove NAME mine",
+	"delete NAME --yes", "restore NAME", "audit list --json", "audit checkpoint", "audit redact --secret NAME --yes",
+	"delete NAME/hybrid --purge --yes", "token list",
+}
+
 // byCommand does with the command line what people and scripts do.
 func (s *subject) byCommand(t testing.TB, build string, suite *suite, times int) {
 	t.Helper()
@@ -208,10 +215,16 @@ func (s *subject) byCommand(t testing.TB, build string, suite *suite, times int)
 			fastness("", "rotate", made)
 			suite.learned(kindValue, made+" rotated", fastness("", "get", made))
 		}
+		fastness(suite.value(name), "rotate", name)
+		fastness("", "get", name, "--stage", "previous")
+		fastness("", "get", name, "--version", "1")
 		fastness("", "run", "--prefix", name+"/", "--", "true")
 		imported, _ := json.Marshal(map[string]string{name + "/imported": suite.value(name + "/imported")})
 		fastness(string(imported), "import", "-", "--format", "json")
 		fastness("", "export", "--format", "json", "--yes")
+		for _, words := range aroundValues {
+			fastness("", strings.Fields(strings.ReplaceAll(words, "NAME", name))...)
+		}
 	}
 	fastness("", "key", "rotate")
 	fastness("", "get", "command/0")

@@ -137,12 +137,18 @@ type offsetReader struct {
 func (o offsetReader) ReadAt(b []byte, at int64) (int, error) { return o.r.ReadAt(b, at-int64(o.from)) }
 
 // takeCore lets gdb write a core of the process, of all mappings, those too that
-// a program keeps out of the kernel's own dumps. The process stands still
-// meanwhile and goes on afterwards.
+// a program keeps out of the kernel's own dumps: -a is the setting
+// dump-excluded-mappings. The process stands still meanwhile and goes on
+// afterwards.
 func takeCore(t testing.TB, pid int) string {
 	t.Helper()
+	return runGcore(t, pid, "-a")
+}
+
+func runGcore(t testing.TB, pid int, options ...string) string {
+	t.Helper()
 	prefix := filepath.Join(t.TempDir(), "core")
-	cmd := exec.Command("gcore", "-a", "-o", prefix, fmt.Sprint(pid))
+	cmd := exec.Command("gcore", append(options, "-o", prefix, fmt.Sprint(pid))...)
 	cmd.Env = append(os.Environ(), "HOME="+t.TempDir(), "DEBUGINFOD_URLS=")
 	out, err := cmd.CombinedOutput()
 	core := fmt.Sprintf("%s.%d", prefix, pid)

@@ -3,9 +3,13 @@ package secretbuf_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"unsafe"
 
@@ -131,6 +135,112 @@ func TestHarden(t *testing.T) {
 	}
 }
 
+// TestHardenForbidsPeers: a hardened process is closed to others of its own user;
+// one that is not hardened is open to them, so the test sees a difference. Root
+// reads both, as the memory check shows.
+func TestHardenForbidsPeers(t *testing.T) {
+	for what, want := range map[string]string{"bare": "open", "hardened": "permission denied"} {
+		victim, pid := startChild(t, what)
+		if got := inChild(t, "peek", "FASTNESS_TEST_PID="+pid); got != want {
+			t.Errorf("the memory of a %s process is to its own user: %s, want %s", what, got, want)
+		}
+		victim.Close()
+	}
+}
+
+// nobody is a user with no rights, which a child of root becomes.
+const nobody = 65534
+
+// childStays waits until its stdin closes, as an ordinary user's process.
+func childStays(harden bool) {
+	err := dropRoot()
+	if err == nil {
+		err = unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0) // a change of the user has taken it
+	}
+	if err == nil && harden {
+		err = secretbuf.Harden()
+	}
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(os.Getpid())
+	io.Copy(io.Discard, os.Stdin)
+}
+
+func childPeeks() string {
+	if err := dropRoot(); err != nil {
+		return err.Error()
+	}
+	mem, err := os.Open("/proc/" + os.Getenv("FASTNESS_TEST_PID") + "/mem")
+	if errors.Is(err, fs.ErrPermission) {
+		return "permission denied"
+	}
+	if err != nil {
+		return err.Error()
+	}
+	mem.Close()
+	return "open"
+}
+
+func dropRoot() error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	return errors.Join(syscall.Setgid(nobody), syscall.Setuid(nobody))
+}
+
+// TestHardenForbidsCores lets the process crash: the kernel says how it ended.
+// Either half of Harden is enough; without both the kernel may write a core, if
+// the machine is set up for it.
+func TestHardenForbidsCores(t *testing.T) {
+	if !dumpsCore(t, "crash bare") {
+		t.Log("this machine writes no cores at all")
+	}
+	for _, what := range []string{"crash undumpable", "crash limited", "crash hardened"} {
+		if dumpsCore(t, what) {
+			t.Errorf("%s: the kernel wrote a core", what)
+		}
+	}
+}
+
+func dumpsCore(t *testing.T, what string) bool {
+	t.Helper()
+	cmd := child(t, what, "GOTRACEBACK=crash")
+	cmd.Dir = t.TempDir()
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		t.Fatalf("%s: %v, %s", what, err, out)
+	}
+	status := exit.Sys().(syscall.WaitStatus)
+	if !status.Signaled() || status.Signal() != syscall.SIGABRT {
+		t.Fatalf("%s: it ended with %v, %s", what, err, out)
+	}
+	return status.CoreDump()
+}
+
+// childCrashes dies of a signal, with as much of Harden as what says.
+func childCrashes(what string) {
+	var limit unix.Rlimit
+	err := unix.Getrlimit(unix.RLIMIT_CORE, &limit)
+	limit.Cur = limit.Max
+	err = errors.Join(err, unix.Setrlimit(unix.RLIMIT_CORE, &limit))
+	switch what {
+	case "crash undumpable":
+		err = errors.Join(err, secretbuf.HardenUntilExec())
+	case "crash limited":
+		err = errors.Join(err, secretbuf.Harden(), unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0))
+	case "crash hardened":
+		err = errors.Join(err, secretbuf.Harden())
+	}
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	panic("as expected") // which GOTRACEBACK=crash makes a signal
+}
+
 // TestWipeEnv looks for the value where a debugger would: in the block that
 // the kernel made, through /proc/self/environ, and in Go's own copy.
 func TestWipeEnv(t *testing.T) {
@@ -183,13 +293,19 @@ func childHarden() string {
 const childVariable = "FASTNESS_TEST_CHILD"
 
 func TestMain(m *testing.M) {
-	switch os.Getenv(childVariable) {
+	switch what := os.Getenv(childVariable); what {
 	case "limit":
 		os.Stdout.WriteString(childLimit())
 	case "environ":
 		os.Stdout.WriteString(childEnviron())
 	case "harden":
 		os.Stdout.WriteString(childHarden())
+	case "bare", "hardened":
+		childStays(what == "hardened")
+	case "peek":
+		os.Stdout.WriteString(childPeeks())
+	case "crash bare", "crash undumpable", "crash limited", "crash hardened":
+		childCrashes(what)
 	default:
 		os.Exit(m.Run())
 	}
@@ -200,15 +316,40 @@ func TestMain(m *testing.M) {
 // what is tested changes a process for good.
 func inChild(t *testing.T, what string, env ...string) string {
 	t.Helper()
+	out, err := child(t, what, env...).Output()
+	if err != nil {
+		t.Fatalf("running the child: %v: %s", err, out)
+	}
+	return string(out)
+}
+
+func child(t *testing.T, what string, env ...string) *exec.Cmd {
+	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(exe)
 	cmd.Env = append([]string{childVariable + "=" + what}, env...)
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("running the child: %v: %s", err, out)
+	return cmd
+}
+
+// startChild runs one that stays until its stdin closes, and returns what it
+// says first.
+func startChild(t *testing.T, what string) (stdin io.Closer, said string) {
+	t.Helper()
+	cmd := child(t, what)
+	in, err1 := cmd.StdinPipe()
+	out, err2 := cmd.StdoutPipe()
+	if err := errors.Join(err1, err2, cmd.Start()); err != nil {
+		t.Fatal(err)
 	}
-	return string(out)
+	t.Cleanup(func() {
+		in.Close()
+		cmd.Wait()
+	})
+	if _, err := fmt.Fscanln(out, &said); err != nil {
+		t.Fatal(err)
+	}
+	return in, said
 }

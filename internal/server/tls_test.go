@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"io"
 	"log/slog"
 	"math/big"
 	"net"
@@ -94,6 +95,35 @@ func TestTLS(t *testing.T) {
 	old, _ := start(t, server.Config{Certificate: cert, Key: key, TLS12: true})
 	if state, err := handshake(old, &tls.Config{MaxVersion: tls.VersionTLS12}); err != nil || state.Version != tls.VersionTLS12 {
 		t.Errorf("TLS 1.2 where it is allowed: %v", err)
+	}
+}
+
+// TestNoHTTP2: what begins as HTTP/2 begins is refused by HTTP/1, with TLS and
+// without, whatever was negotiated.
+func TestNoHTTP2(t *testing.T) {
+	cert, key := writePair(t, t.TempDir(), 1)
+	plain, _ := start(t, server.Config{Listen: "127.0.0.1:0"})
+	secure, _ := start(t, server.Config{Listen: "127.0.0.1:0", Certificate: cert, Key: key})
+	for name, dial := range map[string]func() (net.Conn, error){
+		"plain": func() (net.Conn, error) { return net.Dial("tcp", plain.Addr().String()) },
+		"TLS": func() (net.Conn, error) {
+			return tls.Dial("tcp", secure.Addr().String(), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1", "h2"}})
+		},
+	} {
+		c, err := dial()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(10 * time.Second))
+		// The preface, and an empty frame of settings.
+		if _, err := io.WriteString(c, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := io.ReadAll(c)
+		if !bytes.HasPrefix(answer, []byte("HTTP/1.1 4")) && !bytes.HasPrefix(answer, []byte("HTTP/1.1 505")) {
+			t.Errorf("%s: the answer to HTTP/2 is %q, %v", name, answer, err)
+		}
 	}
 }
 
