@@ -10,7 +10,7 @@ import (
 // whose time is linear in the statements it is given, gets few of them. Each
 // statement stands under the rarest of its keys: its principal, or the names
 // or beginnings of names that one of its conditions demands; under none of
-// them it is looked at every time.
+// them it is looked at every time. So are all where there are but few.
 type index struct {
 	statements []*statement
 	principals map[types.EntityUID][]int32
@@ -19,8 +19,18 @@ type index struct {
 	others     []int32
 }
 
+// few statements are looked at one by one as fast as found.
+const few = 8
+
 func newIndex(statements []*statement) *index {
-	x := &index{statements: statements, principals: map[types.EntityUID][]int32{}, names: map[key][]int32{}}
+	x := &index{statements: statements}
+	if len(statements) <= few {
+		for i := range statements {
+			x.others = append(x.others, int32(i))
+		}
+		return x
+	}
+	x.principals, x.names = map[types.EntityUID][]int32{}, map[key][]int32{}
 	count := countKeys(statements)
 	for i, s := range statements {
 		x.add(int32(i), s, count)

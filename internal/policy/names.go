@@ -1,8 +1,8 @@
 package policy
 
 import (
-	"encoding/json"
 	"slices"
+	"strings"
 
 	"github.com/cedar-policy/cedar-go/types"
 	"github.com/cedar-policy/cedar-go/x/exp/ast"
@@ -12,12 +12,18 @@ import (
 // one of some patterns.
 type nameTest struct {
 	exact    []string
-	patterns []types.Pattern
+	patterns []namePattern
+}
+
+// namePattern is a pattern with what every name that matches it begins with.
+type namePattern struct {
+	types.Pattern
+	prefix string
 }
 
 func (t *nameTest) accepts(name types.String) bool {
 	return slices.Contains(t.exact, string(name)) ||
-		slices.ContainsFunc(t.patterns, func(p types.Pattern) bool { return p.Match(name) })
+		slices.ContainsFunc(t.patterns, func(p namePattern) bool { return p.Match(name) })
 }
 
 // nameTestOf reads a condition that holds only if a test of the resource's name
@@ -25,14 +31,16 @@ func (t *nameTest) accepts(name types.String) bool {
 func nameTestOf(n ast.IsNode) (t nameTest, ok, all bool) {
 	switch n := n.(type) {
 	case ast.NodeTypeLike:
-		ok = isName(n.Arg)
-		return nameTest{patterns: []types.Pattern{n.Value}}, ok, ok
+		if !isName(n.Arg) {
+			return nameTest{}, false, false
+		}
+		return nameTest{patterns: []namePattern{{n.Value, literalPrefix(n.Value)}}}, true, true
 	case ast.NodeTypeEquals:
 		t, ok = equalName(n)
 		return t, ok, ok
 	case ast.NodeTypeContains:
-		names, strings := constants(n.Left)
-		ok = strings && isName(n.Right)
+		names, constant := constants(n.Left)
+		ok = constant && isName(n.Right)
 		return nameTest{exact: names}, ok, ok
 	case ast.NodeTypeAnd:
 		if t, ok, _ = nameTestOf(n.Left); ok {
@@ -112,29 +120,18 @@ func (t *nameTest) keys() []key {
 		all = append(all, key{name, true})
 	}
 	for _, p := range t.patterns {
-		prefix := literalPrefix(p)
-		if prefix == "" {
+		if p.prefix == "" {
 			return nil
 		}
-		all = append(all, key{prefix[:min(len(prefix), maxKey)], false})
+		all = append(all, key{p.prefix[:min(len(p.prefix), maxKey)], false})
 	}
 	return all
 }
 
-// literalPrefix is what every string that matches a pattern begins with. The
-// pattern tells its parts only in JSON.
+// literalPrefix is what every string that matches a pattern begins with, up to
+// the first character that is written with an escape. The pattern tells its
+// parts only as text.
 func literalPrefix(p types.Pattern) string {
-	text, err := p.MarshalJSON()
-	if err != nil {
-		return ""
-	}
-	var parts []json.RawMessage
-	if json.Unmarshal(text, &parts) != nil || len(parts) == 0 {
-		return ""
-	}
-	var first struct{ Literal string }
-	if json.Unmarshal(parts[0], &first) != nil {
-		return "" // a wildcard
-	}
-	return first.Literal
+	text := string(p.MarshalCedar())[1:]
+	return text[:strings.IndexAny(text, `*\"`)]
 }
