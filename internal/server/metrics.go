@@ -15,8 +15,9 @@ import (
 // statsTimeout bounds one scrape's look at the store.
 const statsTimeout = 3 * time.Second
 
-// metrics counts requests. Its labels are route patterns, methods and error
-// codes, all from tables of ours: never a tenant, a name or a path.
+// metrics counts requests. Its labels are route patterns, methods, error codes
+// and kinds of refusal, all from tables of ours: never a tenant, a name or a
+// path.
 type metrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.CounterVec
@@ -75,7 +76,9 @@ var (
 	entries   = describe("audit_entries", "Entries that have a place in the audit log's tree.")
 	tenants   = describe("tenants", "Tenants that exist.")
 	keys      = describe("tenant_keys_in_memory", "Tenant keys that are unwrapped in guarded memory.")
-	statsUp   = describe("store_up", "1 if the store answered for this scrape.")
+	refused   = prometheus.NewDesc("fastness_refusals_total",
+		"Refusals by limits: bad credentials (credential), those not looked at because there were too many (wait), and each quota's.", []string{"kind"}, nil)
+	statsUp = describe("store_up", "1 if the store answered for this scrape.")
 )
 
 func describe(name, help string) *prometheus.Desc {
@@ -84,7 +87,7 @@ func describe(name, help string) *prometheus.Desc {
 
 // Describe lists the figures.
 func (c *vaultCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{dataBytes, logBytes, commits, grouped, entries, tenants, keys, statsUp} {
+	for _, d := range []*prometheus.Desc{dataBytes, logBytes, commits, grouped, entries, tenants, keys, refused, statsUp} {
 		ch <- d
 	}
 }
@@ -113,4 +116,7 @@ func (c *vaultCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(entries, float64(s.TreeSize))
 	gauge(tenants, float64(s.Tenants))
 	gauge(keys, float64(s.Keys))
+	for kind, n := range s.Refused {
+		ch <- prometheus.MustNewConstMetric(refused, prometheus.CounterValue, float64(n), kind)
+	}
 }

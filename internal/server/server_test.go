@@ -230,6 +230,9 @@ func TestMetrics(t *testing.T) {
 	fetch(t, http.DefaultClient, "PUT", s.URL()+"/api/v1/tenants/planted/secrets/planted/value", token, `{"value":"planted"}`)
 	fetch(t, http.DefaultClient, "GET", s.URL()+"/api/v1/tenants/planted/secrets/none/value?stage=planted", token, "")
 	fetch(t, http.DefaultClient, "GET", s.URL()+"/planted", token, "")
+	fetch(t, http.DefaultClient, "GET", s.URL()+"/api/v1/whoami", "fst_planted", "")
+	fetch(t, http.DefaultClient, "PUT", s.URL()+"/api/v1/tenants/planted/quotas", token, `{"secrets":1}`)
+	fetch(t, http.DefaultClient, "POST", s.URL()+"/api/v1/tenants/planted/secrets", token, `{"name":"planted-2","value":"planted"}`)
 	status, body := fetch(t, http.DefaultClient, "GET", s.URL()+"/metrics", "", "")
 	if status != 200 {
 		t.Fatalf("metrics: %d", status)
@@ -241,6 +244,7 @@ func TestMetrics(t *testing.T) {
 		`fastness_http_request_seconds_count{route="/api/v1/tenants/{tenant}/secrets/{name}/value"} 2`,
 		"fastness_store_up 1", "fastness_store_data_bytes ", "fastness_store_wal_bytes ", "fastness_store_group_commits_total ",
 		"fastness_store_grouped_operations_total ", "fastness_audit_entries ", "fastness_tenants 1", "fastness_tenant_keys_in_memory ",
+		`fastness_refusals_total{kind="credential"} 1`, `fastness_refusals_total{kind="secrets"} 1`, `fastness_refusals_total{kind="requestRate"} 0`,
 		"process_resident_memory_bytes ", "go_goroutines ",
 	} {
 		if !strings.Contains(body, want) {
