@@ -40,6 +40,8 @@ type (
 	VersionInfo  = secret.VersionInfo
 	Code         = secret.Code
 	Usage        = secret.Usage
+	Quotas       = secret.Quotas
+	Use          = secret.Use
 	Grant        = policy.Grant
 	Role         = policy.Role
 	Entry        = audit.Entry
@@ -55,6 +57,7 @@ type (
 	Move      = vault.Move
 
 	TenantInfo    = vault.TenantInfo
+	QuotaInfo     = vault.QuotaInfo
 	NewTenant     = vault.NewTenant
 	TokenSpec     = vault.TokenSpec
 	NewToken      = vault.NewToken

@@ -207,6 +207,12 @@ func TestAdministration(t *testing.T) {
 		t.Errorf("suspended: %+v, %v", info, err)
 	}
 	s := c.Session("shop")
+	if _, err := o.SetQuotas(ctx, "shop", client.Quotas{Secrets: 7, RequestRate: 5}, nil); err != nil {
+		t.Error(err)
+	}
+	if q, err := s.Quotas(ctx); err != nil || q.Effective() != (client.Quotas{Secrets: 7, RequestRate: 5, RequestBurst: 5}) || q.Use.Principals != 1 {
+		t.Errorf("quotas: %+v, %v", q, err)
+	}
 	if _, err := s.Describe(ctx, "a"); !errors.Is(err, client.ErrSuspended) {
 		t.Errorf("a suspended tenant: %v", err)
 	}

@@ -81,8 +81,11 @@ func wrongTypes(t *testing.T, valid string) string {
 	if err := json.Unmarshal([]byte(valid), &members); err != nil {
 		t.Fatal(err)
 	}
-	for name := range members {
+	for name, v := range members {
 		members[name] = 7
+		if _, number := v.(float64); number {
+			members[name] = "7"
+		}
 	}
 	b, err := json.Marshal(members)
 	if err != nil {

@@ -295,6 +295,7 @@ var bodies = map[string]any{
 	"TokenInfo": wire.TokenInfo{}, "TokenList": wire.TokenList{}, "Grant": wire.Grant{},
 	"KeyRotated": api.KeyRotated{}, "Identity": api.Identity{},
 	"ExportRequest": api.ExportRequest{}, "RedactRequest": api.RedactRequest{}, "Redacted": api.Redacted{},
+	"QuotasRequest": wire.QuotasRequest{}, "QuotasReply": wire.QuotasReply{}, "Quotas": secret.Quotas{}, "Use": secret.Use{},
 	"AccessPolicy": secret.AccessPolicy{}, "Problem": wire.Problem{},
 	"Entry": audit.Entry{}, "EntryList": wire.List[audit.Entry]{},
 }

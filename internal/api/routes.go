@@ -144,6 +144,7 @@ var routes = append([]*Route{
 		Action: audit.Label, Query: []Param{{"expectedVersion", "string", "the version that the label must be on; 0 for none"}},
 		Response: "Secret", Failures: conflict, handle: removeLabel},
 }, concat(
+	quotaRoutes,
 	tokenRoutes(tenantPath, "a tenant's credentials"),
 	tokenRoutes(Prefix, "the operators' credentials"),
 	auditRoutes(tenantPath, "a tenant's", false),

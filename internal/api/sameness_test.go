@@ -36,6 +36,7 @@ var validBodies = map[string]string{
 	"UpdateRequest":       `{"description":"d"}`,
 	"RotateRequest":       `{"value":"v"}`,
 	"LabelRequest":        `{"version":"1"}`,
+	"QuotasRequest":       `{"secrets":1000}`,
 	"TokenCreateRequest":  `{"principal":"p","grants":[{"role":"reader"}]}`,
 	"ExportRequest":       `{"nonce":"n"}`,
 	"RedactRequest":       `{"principal":"nobody"}`,

@@ -65,6 +65,13 @@ func TestClientTour(t *testing.T) {
 	if err := credentials.Revoke(ctx, reader.ID); err != nil {
 		t.Error(err)
 	}
+	quotas := do[client.QuotaInfo](t)(operator.SetQuotas(ctx, "acme", client.Quotas{Secrets: 1}, nil))
+	if again := do[client.QuotaInfo](t)(c.Session("").Quotas(ctx)); again != quotas || again.Own.Secrets != 1 || again.Revision != 1 {
+		t.Errorf("quotas: %+v, then %+v", quotas, again)
+	}
+	if _, err := operator.SetQuotas(ctx, "acme", client.Quotas{}, new(int64)); !errors.Is(err, secret.ErrConflict) {
+		t.Errorf("quotas that have changed: %v", err)
+	}
 	do[client.TenantInfo](t)(operator.Suspend(ctx, "acme"))
 	if _, err := c.Session("").Get(ctx, "db/password", client.Selector{}); !errors.Is(err, secret.ErrSuspended) {
 		t.Errorf("suspended: %v", err)
