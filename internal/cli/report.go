@@ -88,6 +88,7 @@ var hints = []struct {
 	{secret.ErrNotFound, "names are case-sensitive; `fastness list` shows those that you may see"},
 	{secret.ErrDeleted, "`fastness restore NAME` brings it back"},
 	{secret.ErrTooMany, "wait as long as it says; if bad credentials are the reason, put the token right first"},
+	{secret.ErrQuota, "`fastness quota show` tells what is used; an operator changes quotas"},
 	{secret.ErrSuspended, "an operator brings it back with `fastness tenant resume NAME`"},
 	{secret.ErrUnavailable, "nothing was changed unless `fastness audit list` says so; try again"},
 	{secret.ErrDecryption, "every other secret is unharmed; an older version may open: `fastness versions NAME`"},

@@ -118,7 +118,7 @@ func (a *app) openVault(ctx context.Context, c serverConfig, once bool) (*fastne
 	}
 	config := fastness.Config{
 		Dir: c.dir, MasterKey: keys.Current, PreviousMasterKey: keys.Previous,
-		Region: c.region, Logger: log, NoBackground: once,
+		Region: c.region, Logger: log, Quotas: c.quotas, NoBackground: once,
 	}
 	if c.anchor != "" {
 		if config.Anchor, err = fastness.ParseAnchor(c.anchor); err != nil {

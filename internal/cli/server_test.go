@@ -240,3 +240,27 @@ func writeCertificate(t *testing.T, certFile, keyFile string) {
 		}
 	}
 }
+
+// TestQuotaSettings: flags, variables and the file set quotas of every tenant,
+// which bind beside the tenant's own.
+func TestQuotaSettings(t *testing.T) {
+	d := deploy(t)
+	file := filepath.Join(t.TempDir(), "fastness.toml")
+	if err := os.WriteFile(file, []byte("quota_secrets = 1\nquota_versions = 100\nquota_principals = 50\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d.env = append(d.env, "FASTNESS_QUOTA_SECRETS=2", "FASTNESS_QUOTA_REQUEST_RATE=1000")
+	d.start("--config", file, "--quota-versions", "3")
+	d.run(0, "", "tenant", "create", "shop")
+	d.run(0, "", "quota", "set", "shop", "--secrets", "9", "--principals", "5")
+	out, _ := d.run(0, "", "quota", "show", "shop", "--json")
+	if want := `"effective":{"secrets":2,"versions":3,"principals":5,"requestRate":1000,"requestBurst":1000}`; !strings.Contains(out, want) {
+		t.Errorf("%s lacks %s", out, want)
+	}
+	for _, name := range []string{"a", "b"} {
+		d.run(0, "v", "put", name, "--tenant", "shop")
+	}
+	if _, stderr := d.run(1, "v", "put", "c", "--tenant", "shop"); !strings.Contains(stderr, "secrets: the quota is 2: 2 in use") {
+		t.Error(stderr)
+	}
+}

@@ -13,6 +13,8 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 	"github.com/spf13/cobra"
+
+	"fastness/internal/secret"
 )
 
 // serverConfig is what the settings of `fastness server` say.
@@ -29,6 +31,7 @@ type serverConfig struct {
 	logLevel              slog.Level
 	logRequests           bool
 	anchor                string
+	quotas                secret.Quotas // of every tenant
 }
 
 // setting is a row of the one table from which come the configuration file's
@@ -64,7 +67,7 @@ func boolean(field func(*serverConfig) *bool) func(*serverConfig, string) error 
 	}
 }
 
-var settings = []setting{
+var settings = append([]setting{
 	{"store", "", "STORE", "where everything is kept: sqlite:FOLDER", setStore},
 	{"listen", "127.0.0.1:8420", "HOST:PORT", "where to answer; plain HTTP is refused on any address but loopback",
 		text(func(c *serverConfig) *string { return &c.listen })},
@@ -87,6 +90,26 @@ var settings = []setting{
 	{"log_requests", "false", "", "log every request at level info", boolean(func(c *serverConfig) *bool { return &c.logRequests })},
 	{"audit.anchor", "", "PLACE", "where each checkpoint is sent: file:PATH or an https URL",
 		text(func(c *serverConfig) *string { return &c.anchor })},
+}, quotaSettings()...)
+
+// quotaSettings are the quotas that hold for every tenant.
+func quotaSettings() (rows []setting) {
+	var none secret.Quotas
+	for quota := range none.All() {
+		rows = append(rows, setting{"quota_" + snake(quota), "", "N", "of every tenant, at most so many " + quotaHelp[quota], setQuota(quota)})
+	}
+	return rows
+}
+
+func setQuota(quota string) func(*serverConfig, string) error {
+	return func(c *serverConfig, text string) (err error) {
+		for name, v := range c.quotas.All() {
+			if name == quota && text != "" {
+				*v, err = parseQuota(text)
+			}
+		}
+		return err
+	}
 }
 
 // storeSettings are those that a command needs which opens the store itself.
@@ -200,6 +223,9 @@ func (f *settingFlags) load(cmd *cobra.Command, getenv func(string) string) (ser
 		if err := s.set(&c, value); err != nil {
 			return c, usagef("%s: %s: %v", from, quote(value), err)
 		}
+	}
+	if err := c.quotas.Validate(); err != nil {
+		return c, usagef("quota_%s: %s", snake(secret.Of(err).Field), secret.Of(err).Detail)
 	}
 	return c, nil
 }
