@@ -176,6 +176,8 @@ func (s security) config(host string) *tls.Config {
 
 // handshake puts TLS over a connection.
 func handshake(ctx context.Context, conn net.Conn, settings *tls.Config) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
 	secured := tls.Client(conn, settings)
 	if err := secured.HandshakeContext(ctx); err != nil {
 		conn.Close()

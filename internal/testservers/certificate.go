@@ -48,14 +48,14 @@ func NewCertificate(t testing.TB, notAfter time.Time) *Certificate {
 	return &Certificate{PEM: encode("CERTIFICATE", der), keyPEM: encode("PRIVATE KEY", keyDER)}
 }
 
-// Pair returns the certificate for a Go server.
-func (c *Certificate) Pair(t testing.TB) tls.Certificate {
+// Config returns the settings of a Go server with the certificate.
+func (c *Certificate) Config(t testing.TB) *tls.Config {
 	t.Helper()
 	pair, err := tls.X509KeyPair([]byte(c.PEM), []byte(c.keyPEM))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return pair
+	return &tls.Config{Certificates: []tls.Certificate{pair}}
 }
 
 // write puts certificate and key into a server's folder.
