@@ -223,6 +223,7 @@ type Secret struct {
 	ID           secret.ID
 	Name         secret.Name
 	Metadata     secret.Metadata
+	AWS          secret.AWS
 	Labels       map[secret.Label]secret.Version
 	Last         secret.Version // the highest number ever given
 	Versions     int            // how many are stored; kept by the service

@@ -166,7 +166,7 @@ DELETE FROM documents WHERE tenant = {tenant}
 -- part: secret_columns
 s.id, s.name, s.current, s.previous, s.pending, s.last, s.revision, s.algorithm,
 s.rotation_required, s.rotation_interval, s.created, s.changed, s.last_rotated, s.next_rotation,
-s.deletion, s.description, s.labels, s.tags, s.access_policy, s.versions
+s.deletion, s.description, s.labels, s.tags, s.access_policy, s.versions, s.aws
 
 -- part: version_columns
 v.number, v.id, v.kind, v.algorithm, v.key, v.created, v.envelope,
@@ -248,14 +248,14 @@ SELECT secrets, versions, bytes FROM usage WHERE tenant = {tenant}
 -- name: secret_create
 INSERT INTO secrets (tenant, id, name, current, previous, pending, last, revision, algorithm,
 	rotation_required, rotation_interval, created, changed, last_rotated, next_rotation,
-	deletion, description, labels, tags, access_policy, versions)
-VALUES ({tenant}, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)
+	deletion, description, labels, tags, access_policy, versions, aws)
+VALUES ({tenant}, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)
 
 -- name: secret_update
 UPDATE OR FAIL secrets SET current = ?4, previous = ?5, pending = ?6, last = ?7, revision = revision + 1,
 	algorithm = ?9, rotation_required = ?10, rotation_interval = ?11, created = ?12, changed = ?13,
 	last_rotated = ?14, next_rotation = ?15, deletion = ?16, description = ?17, labels = ?18,
-	tags = ?19, access_policy = ?20, versions = ?21
+	tags = ?19, access_policy = ?20, versions = ?21, aws = ?22
 WHERE tenant = {tenant} AND name = ?3 AND id = ?2 AND revision = ?8
 
 -- name: purge_consumers

@@ -22,7 +22,7 @@ func (r secrets) query(name string) *stmt {
 }
 
 // secretColumns is the number of columns of the part of that name.
-const secretColumns = 20
+const secretColumns = 21
 
 func scanSecret(s *stmt, col int) (*store.Secret, error) {
 	out := &store.Secret{
@@ -63,7 +63,10 @@ func scanMetadata(s *stmt, col int, out *store.Secret) (err error) {
 	if err := s.jsonAt(col+17, &m.Tags); err != nil {
 		return err
 	}
-	return s.jsonAt(col+18, &m.AccessPolicy)
+	if err := s.jsonAt(col+18, &m.AccessPolicy); err != nil {
+		return err
+	}
+	return s.jsonAt(col+20, &out.AWS)
 }
 
 // versionColumns is the number of columns of the part of that name.
@@ -273,7 +276,8 @@ func bindSecret(q *stmt, s *store.Secret) *stmt {
 		time(12, s.Created).time(13, s.Changed).time(14, s.LastRotated).time(15, s.NextRotation).
 		time(16, s.Deletion).optionalText(17, m.Description).
 		json(18, others, len(others) == 0).json(19, m.Tags, len(m.Tags) == 0).
-		json(20, m.AccessPolicy, m.AccessPolicy.IsZero()).int(21, int64(s.Versions))
+		json(20, m.AccessPolicy, m.AccessPolicy.IsZero()).int(21, int64(s.Versions)).
+		json(22, s.AWS, s.AWS.IsZero())
 }
 
 func (w secretWriter) Purge(id secret.ID) error {

@@ -86,6 +86,14 @@ func fullSecret() *store.Secret {
 				AllowedServices: []string{"web", "api"}, AllowedEnvironments: []secret.Environment{secret.Prod}, RequiresMFA: true,
 			},
 		},
+		AWS: secret.AWS{
+			KMSKeyID: "alias/x", Type: "y", Policy: "{}", Tagged: true,
+			Rotation: secret.AWSRotation{
+				Enabled: true, Function: "fastness:rotator/z", Days: 30, Duration: "3h", Schedule: "rate(30 days)",
+				External: []secret.AWSMetadata{{Key: "k", Text: "v"}}, ExternalRole: "arn:aws:iam::123456789012:role/r",
+			},
+			Replicas: []secret.AWSReplica{{Region: "eu-west-1", KMSKeyID: "k", Failure: "f", LastRead: epoch}},
+		},
 		Labels: map[secret.Label]secret.Version{
 			secret.Current: 9, secret.Previous: 8, secret.Pending: 10, "blue": 3, "Ünïcode \"x\"": 4,
 		},
