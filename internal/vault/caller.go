@@ -30,6 +30,7 @@ type Caller struct {
 	lastRead   int32             // day on which the principal last read a value
 	tenant     secret.TenantName // empty for an operator
 	tenantID   secret.TenantID
+	account    secret.AccountNumber
 }
 
 // Principal is the caller's name in the audit log.
@@ -40,6 +41,9 @@ func (c *Caller) IsOperator() bool { return c.subject.Operator }
 
 // Tenant is the caller's tenant; empty for an operator.
 func (c *Caller) Tenant() secret.TenantName { return c.tenant }
+
+// Account is the number of the caller's tenant; empty for an operator.
+func (c *Caller) Account() secret.AccountNumber { return c.account }
 
 // CorrelationID is the id of the caller's request.
 func (c *Caller) CorrelationID() string { return c.origin.CorrelationID }
@@ -134,7 +138,7 @@ func callerOf(o Origin, i *store.Identity) *Caller {
 		origin: o, subject: subjectOf(i), principal: i.Principal.Name, credential: i.Credential.ID, lastRead: i.Principal.LastRead,
 	}
 	if i.Tenant != nil {
-		c.tenant, c.tenantID = i.Tenant.Name, i.Tenant.ID
+		c.tenant, c.tenantID, c.account = i.Tenant.Name, i.Tenant.ID, i.Tenant.Account
 	}
 	return c
 }

@@ -38,7 +38,8 @@ func TestEveryCallLeavesAnEntry(t *testing.T) {
 	op := local(f)
 	for _, m := range methods {
 		for who, c := range map[string]*vault.Caller{"reader": reader, "operator": op, "admin": admin} {
-			if m.name == "Purge" && who == "operator" || m.name == "Delete" && who == "operator" || m.name == "Restore" && who == "operator" {
+			if m.name == "Purge" && who == "operator" || m.name == "Delete" && who == "operator" || m.name == "Restore" && who == "operator" ||
+				m.name == "CreateBare" && who == "operator" {
 				continue // once is enough
 			}
 			before := len(entries(t, f, "", audit.Filter{})) + 1
@@ -46,7 +47,7 @@ func TestEveryCallLeavesAnEntry(t *testing.T) {
 			got := since(t, f, before)
 			n := 1
 			switch {
-			case who == "reader" && m.secret && m.writes, who == "reader" && !m.secret && m.name != "List" && m.name != "Tenant":
+			case who == "reader" && m.secret && m.writes, who == "reader" && !m.secret && m.name != "List" && m.name != "Details" && m.name != "Tenant":
 				want(t, err, secret.ErrAccessDenied)
 			case who == "reader" && m.secret:
 				want(t, err, secret.ErrNotFound)

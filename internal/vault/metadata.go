@@ -69,7 +69,7 @@ func (s *Session) update(ctx context.Context, name secret.Name, p secret.Patch) 
 		if next.RotationInterval != sec.Metadata.RotationInterval {
 			sec.NextRotation = next.RotationInterval.Next(sec.LastRotated)
 		}
-		sec.Metadata, sec.Changed = next, s.vault.now()
+		sec.Metadata, sec.Changed = next, later(sec, s.vault.now())
 		if err := tx.EditSecrets(t.ID).Update(sec); err != nil {
 			return stale(err)
 		}
@@ -257,9 +257,9 @@ func (s *Session) MoveLabel(ctx context.Context, name secret.Name, m Move) (secr
 		e.OldVersion, e.NewVersion = versionText(from), versionText(m.To)
 		applyMove(sec, m)
 		if from == 0 && labelsUsed(sec) > secret.MaxLabels {
-			return secret.Limited("stage", fmt.Sprintf("at most %d labels a secret", secret.MaxLabels))
+			return errLabels
 		}
-		sec.Changed = s.vault.now()
+		sec.Changed = later(sec, s.vault.now())
 		if err := tx.EditSecrets(t.ID).Update(sec); err != nil {
 			return stale(err)
 		}
@@ -268,6 +268,8 @@ func (s *Session) MoveLabel(ctx context.Context, name secret.Name, m Move) (secr
 	})
 	return settled(info, err)
 }
+
+var errLabels = secret.Limited("stage", fmt.Sprintf("at most %d labels a secret", secret.MaxLabels))
 
 // labelsUsed counts a secret's labels. Room for AWSPREVIOUS is always kept: the
 // next write needs it.
@@ -330,7 +332,7 @@ func (s *Session) Delete(ctx context.Context, name secret.Name, window time.Dura
 			return err
 		}
 		sec.Deletion = s.vault.now().Add(window)
-		sec.Changed = s.vault.now()
+		sec.Changed = later(sec, s.vault.now())
 		e.Detail = "until " + sec.Deletion.Format(time.RFC3339)
 		if err := tx.EditSecrets(t.ID).Update(sec); err != nil {
 			return stale(err)
@@ -352,7 +354,7 @@ func (s *Session) Restore(ctx context.Context, name secret.Name) (secret.Info, e
 		if sec.Deletion.IsZero() {
 			return secret.Conflict("the secret is not scheduled for deletion")
 		}
-		sec.Deletion, sec.Changed = time.Time{}, s.vault.now()
+		sec.Deletion, sec.Changed = time.Time{}, later(sec, s.vault.now())
 		if err := tx.EditSecrets(t.ID).Update(sec); err != nil {
 			return stale(err)
 		}

@@ -21,6 +21,7 @@ import (
 // must do walk the table below; TestMethodsAreAll holds it complete.
 type method struct {
 	name           string
+	callOn         sessionCall // of a Session's methods
 	call           func(testing.TB, *fastnesstest.Fixture, *vault.Caller, secret.TenantName, secret.Name) error
 	action         audit.Action
 	unseen         audit.Action // if not known to be there, if that is another one
@@ -46,7 +47,7 @@ type (
 )
 
 func onSecret(name string, a audit.Action, writes bool, call sessionCall) method {
-	return method{name: name, action: a, secret: true, writes: writes,
+	return method{name: name, action: a, secret: true, writes: writes, callOn: call,
 		call: func(tb testing.TB, f *fastnesstest.Fixture, c *vault.Caller, tenant secret.TenantName, name secret.Name) error {
 			return call(tb, f.Session(c, tenant), name)
 		}}
@@ -111,6 +112,26 @@ var methods = []method{
 	onSecret("MoveLabel", audit.Label, true, func(_ testing.TB, s *vault.Session, name secret.Name) error {
 		return errOf(s.MoveLabel(ctx, name, vault.Move{Label: "l", To: 1}))
 	}),
+	onSecret("GetMany", audit.Read, false, func(_ testing.TB, s *vault.Session, name secret.Name) error {
+		got, err := s.GetMany(ctx, []vault.Wanted{{Name: name}})
+		if err != nil {
+			return err
+		}
+		if got[0].Reading != nil {
+			got[0].Reading.Value.Release()
+		}
+		return got[0].Err
+	}),
+	onSecret("Detail", audit.Describe, false, func(_ testing.TB, s *vault.Session, name secret.Name) error {
+		return errOf(s.Detail(ctx, name))
+	}),
+	onSecret("Amend", audit.Update, true, func(_ testing.TB, s *vault.Session, name secret.Name) error {
+		return errOf(s.Amend(ctx, name, vault.Amendment{Audit: audit.Update, Action: policy.Update,
+			Change: func(*secret.Metadata, *secret.AWS) error { return nil }}))
+	}),
+	onSecret("Restage", audit.Label, true, func(_ testing.TB, s *vault.Session, name secret.Name) error {
+		return errOf(s.Restage(ctx, name, vault.Restage{Label: "m"}))
+	}),
 	onSecret("Delete", audit.Delete, true, func(_ testing.TB, s *vault.Session, name secret.Name) error {
 		return errOf(s.Delete(ctx, name, secret.MinRecovery))
 	}),
@@ -119,6 +140,9 @@ var methods = []method{
 	}),
 	onTenant("List", audit.List, func(_ testing.TB, s *vault.Session, _ secret.Name) error {
 		return errOf(s.List(ctx, vault.ListQuery{}))
+	}),
+	onTenant("Details", audit.List, func(_ testing.TB, s *vault.Session, _ secret.Name) error {
+		return errOf(s.Details(ctx, vault.DetailQuery{}))
 	}),
 	onTenant("Tenant", audit.TenantList, func(_ testing.TB, s *vault.Session, _ secret.Name) error {
 		return errOf(s.Tenant(ctx))
@@ -167,12 +191,15 @@ var methods = []method{
 	onSecret("Purge", audit.Purge, true, func(_ testing.TB, s *vault.Session, name secret.Name) error {
 		return s.Purge(ctx, name)
 	}),
+	onSecret("CreateBare", audit.Create, true, func(_ testing.TB, s *vault.Session, name secret.Name) error {
+		return errOf(s.CreateBare(ctx, name, vault.Bare{}))
+	}),
 }
 
 // TestMethodsAreAll: the table has every exported method of the handles, but
 // for those that only lead to another handle or record a front's refusal.
 func TestMethodsAreAll(t *testing.T) {
-	listed := map[string]bool{"Credentials": true, "Refused": true, "RotateKeys": true}
+	listed := map[string]bool{"Credentials": true, "Guarded": true, "Refused": true, "RotateKeys": true}
 	for _, m := range methods {
 		listed[strings.Fields(m.name)[0]] = true
 	}
@@ -206,7 +233,7 @@ func TestHidden(t *testing.T) {
 	for _, m := range methods {
 		for _, tenant := range []secret.TenantName{"beta", "erased", "none", "NO such\x00name"} {
 			for _, name := range []secret.Name{"hidden/db", "shown/db", "none", ""} {
-				if name == "" && (m.name == "Put" || m.name == "Rotate") {
+				if name == "" && (m.name == "Put" || m.name == "Rotate" || m.name == "CreateBare") {
 					continue // not a name: refused as such, wherever
 				}
 				for _, c := range []*vault.Caller{full, partial[policy.Reader]} {

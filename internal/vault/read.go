@@ -19,6 +19,7 @@ import (
 
 // Reading is an opened version. The receiver releases Value.
 type Reading struct {
+	ID        secret.ID
 	Name      secret.Name
 	Version   secret.Version
 	VersionID secret.VersionID
@@ -56,10 +57,15 @@ func (s *Session) Get(ctx context.Context, name secret.Name, sel store.Selector)
 		value.Release()
 		return nil, err
 	}
+	return f.reading(value), nil
+}
+
+// reading is what a read answers with.
+func (f found) reading(value *secretbuf.Buffer) *Reading {
 	return &Reading{
-		Name: f.secret.Name, Version: f.version.Number, VersionID: f.version.ID, Kind: f.version.Kind,
+		ID: f.secret.ID, Name: f.secret.Name, Version: f.version.Number, VersionID: f.version.ID, Kind: f.version.Kind,
 		Labels: labelsOf(f.secret, f.version.Number), Created: f.version.Created, Value: value,
-	}, nil
+	}
 }
 
 // find takes one snapshot of everything that a read needs, or finds all of it
@@ -138,6 +144,9 @@ func (s *Session) readable(name secret.Name, sec *store.Secret, err error) error
 		return secret.ErrNotFound
 	}
 	if refused := s.allow(policy.Read, name, sec.Metadata.AccessPolicy); refused != nil {
+		return refused
+	}
+	if refused := s.pass(sec); refused != nil {
 		return refused
 	}
 	switch {

@@ -68,6 +68,10 @@ func TestReading(t *testing.T) {
 	}
 	r2 := *r
 	r2.Value = nil
+	if r2.ID == (secret.ID{}) || r2.ID != w.ID {
+		t.Errorf("id %v, and %v when written", r2.ID, w.ID)
+	}
+	r2.ID = secret.ID{}
 	wantR := vault.Reading{Name: "bin", Version: 1, VersionID: w.VersionID, Kind: secret.Binary,
 		Labels: []secret.Label{secret.Current, "blue"}, Created: f.Clock.Now().Add(-time.Hour)}
 	if diff := cmp.Diff(wantR, r2); diff != "" {

@@ -15,6 +15,7 @@ type Session struct {
 	vault  *Vault
 	caller *Caller
 	tenant secret.TenantName
+	guard  Guard // nil for none
 }
 
 // Session binds a caller to a tenant. The empty name is the caller's own. A
@@ -284,6 +285,9 @@ func (s *Session) load(r store.Reader, t *store.Tenant, a policy.Action, name se
 		return nil, err
 	}
 	if err := s.allow(a, name, sec.Metadata.AccessPolicy); err != nil {
+		return nil, err
+	}
+	if err := s.pass(sec); err != nil {
 		return nil, err
 	}
 	return sec, nil

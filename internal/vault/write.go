@@ -31,10 +31,19 @@ type Put struct {
 	Patch secret.Patch
 	// IfAbsent refuses a name that exists.
 	IfAbsent bool
+	// IfPresent refuses a name that does not exist.
+	IfPresent bool
+	// Labels go to the new version; nil is AWSCURRENT alone. The first version of
+	// a secret gets AWSCURRENT in any case.
+	Labels []secret.Label
+	// Amend, if set, changes what the AWS protocol keeps of the secret, in the
+	// same transaction. It may be called more than once.
+	Amend func(*secret.AWS)
 }
 
 // Written tells what a write made.
 type Written struct {
+	ID           secret.ID
 	Name         secret.Name
 	Version      secret.Version
 	VersionID    secret.VersionID
@@ -215,6 +224,9 @@ func (d *draft) load(r store.Reader, p Put) (err error) {
 	if err := s.allow(action, d.name, sec.Metadata.AccessPolicy); err != nil {
 		return err
 	}
+	if err := s.pass(sec); err != nil {
+		return err
+	}
 	switch {
 	case !sec.Deletion.IsZero():
 		return secret.ErrDeleted
@@ -236,7 +248,7 @@ func (d *draft) load(r store.Reader, p Put) (err error) {
 }
 
 func (d *draft) loadNew(p Put) error {
-	if d.rotate {
+	if d.rotate || p.IfPresent {
 		return secret.ErrNotFound
 	}
 	if err := d.session.allow(policy.Create, d.name, secret.AccessPolicy{}); err != nil {
@@ -277,7 +289,7 @@ func (d *draft) repeat(p Put) (Written, error) {
 
 func writtenOf(sec *store.Secret, v *store.Version) Written {
 	return Written{
-		Name: sec.Name, Version: v.Number, VersionID: v.ID,
+		ID: sec.ID, Name: sec.Name, Version: v.Number, VersionID: v.ID,
 		Labels: labelsOf(sec, v.Number), Made: v.Created, NextRotation: sec.NextRotation,
 	}
 }
@@ -313,7 +325,7 @@ func (s *Session) commit(ctx context.Context, e audit.Entry, d *draft, p Put) (W
 			return err
 		}
 		e.Action = writeAction(d.rotate, now.old)
-		sec, err := now.store(tx, e)
+		sec, err := now.store(tx, e, p)
 		if errors.Is(err, store.ErrStale) || errors.Is(err, store.ErrTaken) || errors.Is(err, store.ErrAbsent) {
 			return errRetry
 		}
@@ -343,9 +355,12 @@ func (d *draft) adopt(sealed *draft) error {
 }
 
 // store writes the version and moves the labels.
-func (d *draft) store(tx store.Tx, e *audit.Entry) (*store.Secret, error) {
+func (d *draft) store(tx store.Tx, e *audit.Entry, p Put) (*store.Secret, error) {
 	now := d.session.vault.now()
-	sec := d.next(now)
+	sec, err := d.next(now, p)
+	if err != nil {
+		return nil, err
+	}
 	v := d.version
 	v.Number, v.Created = sec.Last, now
 	e.Version, e.NewVersion = v.Number.String(), v.Number.String()
@@ -363,8 +378,8 @@ func (d *draft) store(tx store.Tx, e *audit.Entry) (*store.Secret, error) {
 	return sec, edit.Update(sec)
 }
 
-// next is the secret's row with the new version current.
-func (d *draft) next(now time.Time) *store.Secret {
+// next is the secret's row with the new version and its labels.
+func (d *draft) next(now time.Time, p Put) (*store.Secret, error) {
 	sec := &store.Secret{ID: d.secret, Name: d.name, Created: now}
 	if d.old != nil {
 		row := *d.old
@@ -377,10 +392,44 @@ func (d *draft) next(now time.Time) *store.Secret {
 	}
 	sec.Last++
 	sec.Versions++
-	moveCurrent(sec.Labels, sec.Last)
-	sec.Changed, sec.LastRotated = now, now
+	if err := p.label(sec); err != nil {
+		return nil, err
+	}
+	if p.Amend != nil {
+		sec.AWS = sec.AWS.Clone()
+		p.Amend(&sec.AWS)
+	}
+	sec.Changed, sec.LastRotated = later(sec, now), now
 	sec.NextRotation = d.meta.RotationInterval.Next(now)
-	return sec
+	return sec, nil
+}
+
+// label puts the new version's labels on it.
+func (p Put) label(sec *store.Secret) error {
+	before := labelsUsed(sec)
+	if p.Labels == nil || sec.Labels[secret.Current] == 0 {
+		moveCurrent(sec.Labels, sec.Last)
+	}
+	for _, l := range p.Labels {
+		if l == secret.Current {
+			moveCurrent(sec.Labels, sec.Last)
+			continue
+		}
+		sec.Labels[l] = sec.Last
+	}
+	if used := labelsUsed(sec); used > before && used > secret.MaxLabels {
+		return errLabels
+	}
+	return nil
+}
+
+// later is the time of a change of a secret: now, but later than the change
+// before it, also within a millisecond and when the clock goes back.
+func later(sec *store.Secret, now time.Time) time.Time {
+	if next := sec.Changed.Add(time.Millisecond); now.Before(next) {
+		return next
+	}
+	return now
 }
 
 // moveCurrent moves AWSCURRENT, which leaves AWSPREVIOUS where it was.
