@@ -4,14 +4,17 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
 	"os"
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"fastness"
+	"fastness/internal/awsapi"
 	"fastness/internal/rootkey"
 	"fastness/internal/secretbuf"
 	"fastness/internal/server"
@@ -65,6 +68,7 @@ func (a *app) server(ctx context.Context, c serverConfig) error {
 // each of hangups it reads the certificate again.
 func serve(ctx context.Context, c server.Config, hangups <-chan os.Signal, ready func(*server.Server) error) error {
 	collectLess()
+	c.Front = awsFront(c)
 	s, err := server.Listen(c)
 	if err != nil {
 		return err
@@ -88,6 +92,13 @@ func serve(ctx context.Context, c server.Config, hangups <-chan os.Signal, ready
 			defer cancel()
 			return errors.Join(s.Shutdown(grace), <-served)
 		}
+	}
+}
+
+// awsFront makes the front for the AWS protocol, which answers POST /.
+func awsFront(c server.Config) func(func(method, route string) func(code string, took time.Duration)) http.Handler {
+	return func(metrics func(method, route string) func(string, time.Duration)) http.Handler {
+		return awsapi.New(awsapi.Config{Vault: c.Vault, Logger: c.Logger, LogRequests: c.LogRequests, Metrics: metrics})
 	}
 }
 

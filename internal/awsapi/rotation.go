@@ -1,0 +1,166 @@
+package awsapi
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"fastness/internal/audit"
+	"fastness/internal/policy"
+	"fastness/internal/secret"
+	"fastness/internal/vault"
+)
+
+// Limits of the protocol's model.
+const (
+	maxFunction      = 2048
+	maxRotationDays  = 1000
+	maxExpression    = 256
+	maxExternalKey   = 256
+	maxExternalText  = 2048
+	maxExternalItems = 50
+)
+
+var (
+	durationForm   = regexp.MustCompile(`^[0-9]{1,2}h$`)
+	expressionForm = regexp.MustCompile(`^(rate|cron)\([0-9A-Za-z#?*\-/, ]+\)$`)
+)
+
+type rotateRequest struct {
+	SecretID                       string         `json:"SecretId"`
+	ClientRequestID                string         `json:"ClientRequestToken"`
+	RotationLambdaARN              string         `json:"RotationLambdaARN"`
+	RotationRules                  *rotationRules `json:"RotationRules"`
+	ExternalSecretRotationMetadata []externalItem `json:"ExternalSecretRotationMetadata"`
+	ExternalSecretRotationRoleArn  string         `json:"ExternalSecretRotationRoleArn"`
+	RotateImmediately              *bool          `json:"RotateImmediately"`
+}
+
+// rulesOf are a secret's rotation rules in the protocol's form; nil for none.
+func rulesOf(r secret.AWSRotation) *rotationRules {
+	if r.Days == 0 && r.Duration == "" && r.Schedule == "" {
+		return nil
+	}
+	out := &rotationRules{Duration: r.Duration, ScheduleExpression: r.Schedule}
+	if r.Days != 0 {
+		out.AutomaticallyAfterDays = &r.Days
+	}
+	return out
+}
+
+// rotateSecret stores how a secret is to be rotated. What rotates it is not
+// there yet, so it then answers as the real service does of a function that it
+// cannot invoke.
+func rotateSecret(c *call, in *rotateRequest) error {
+	if in.ClientRequestID == "" {
+		return reject(invalidParameter(errNoToken.Message))
+	}
+	if _, err := requestToken(in.ClientRequestID); err != nil {
+		return reject(err)
+	}
+	session, err := c.onID(in.SecretID)
+	if err != nil {
+		return err
+	}
+	if err := in.check(); err != nil {
+		return reject(err)
+	}
+	if in.RotationLambdaARN != "" {
+		c.key("secretsmanager:rotationlambdaarn", in.RotationLambdaARN)
+	}
+	_, err = session.Amend(c.context(), c.secret, vault.Amendment{Audit: audit.Rotate, Action: policy.Rotate,
+		Change: func(_ *secret.Metadata, a *secret.AWS) error {
+			in.apply(&a.Rotation)
+			if a.Rotation.Function == "" && len(a.Rotation.External) == 0 {
+				return secret.ErrInvalid.With(&fault{Type: typeInvalidRequest, Message: "No Lambda rotation function ARN is associated with this secret."})
+			}
+			a.Rotation.Enabled = true
+			return nil
+		}})
+	if err != nil {
+		return err
+	}
+	return reject(&fault{Type: typeAccessDenied, Message: "Secrets Manager cannot invoke the specified Lambda function. " +
+		"Ensure that the function policy grants access to the principal secretsmanager.amazonaws.com."})
+}
+
+func (in *rotateRequest) check() error {
+	if len(in.RotationLambdaARN) > maxFunction {
+		return validation("rotationLambdaARN", "Member must have length less than or equal to 2048")
+	}
+	if n := len(in.ExternalSecretRotationRoleArn); n != 0 && (n < 20 || n > 2048) {
+		return validation("externalSecretRotationRoleArn", "Member must have length between 20 and 2048, inclusive")
+	}
+	if len(in.ExternalSecretRotationMetadata) > maxExternalItems {
+		return validation("externalSecretRotationMetadata", fmt.Sprintf("Member must have length less than or equal to %d", maxExternalItems))
+	}
+	for _, item := range in.ExternalSecretRotationMetadata {
+		if item.Key == "" || len(item.Key) > maxExternalKey || item.Text == "" || len(item.Text) > maxExternalText {
+			return validation("externalSecretRotationMetadata", "Member must have keys of 1 to 256 and values of 1 to 2048 characters")
+		}
+	}
+	if in.RotationRules == nil {
+		return nil
+	}
+	return in.RotationRules.check()
+}
+
+func (r *rotationRules) check() error {
+	days := r.AutomaticallyAfterDays
+	switch {
+	case days != nil && r.ScheduleExpression != "":
+		return invalidParameter("You can't specify both AutomaticallyAfterDays and ScheduleExpression in RotationRules.")
+	case days != nil && (*days < 1 || *days > maxRotationDays):
+		return validation("rotationRules.automaticallyAfterDays", "Member must have value between 1 and 1000, inclusive")
+	case r.Duration != "" && !durationForm.MatchString(r.Duration):
+		return validation("rotationRules.duration", "Member must satisfy regular expression pattern: [0-9]+h")
+	case r.ScheduleExpression != "" && (len(r.ScheduleExpression) > maxExpression || !expressionForm.MatchString(strings.TrimSpace(r.ScheduleExpression))):
+		return invalidParameter("ScheduleExpression must be of the form rate(...) or cron(...).")
+	}
+	return nil
+}
+
+// apply changes what the request gives. Days and expression take each other's
+// place.
+func (in *rotateRequest) apply(r *secret.AWSRotation) {
+	if in.RotationLambdaARN != "" {
+		r.Function = in.RotationLambdaARN
+	}
+	if in.ExternalSecretRotationRoleArn != "" {
+		r.ExternalRole = in.ExternalSecretRotationRoleArn
+	}
+	if in.ExternalSecretRotationMetadata != nil {
+		r.External = nil
+		for _, item := range in.ExternalSecretRotationMetadata {
+			r.External = append(r.External, secret.AWSMetadata{Key: item.Key, Text: item.Text})
+		}
+	}
+	if rules := in.RotationRules; rules != nil {
+		r.Days, r.Schedule, r.Duration = 0, rules.ScheduleExpression, rules.Duration
+		if rules.AutomaticallyAfterDays != nil {
+			r.Days = *rules.AutomaticallyAfterDays
+		}
+	}
+}
+
+// cancelRotateSecret ends the schedule. A version that a rotation has left
+// under AWSPENDING keeps that label, as with AWS.
+func cancelRotateSecret(c *call, in *idRequest) error {
+	session, err := c.onID(in.SecretID)
+	if err != nil {
+		return err
+	}
+	d, err := session.Amend(c.context(), c.secret, vault.Amendment{Audit: audit.Update, Action: policy.Rotate,
+		Change: func(_ *secret.Metadata, a *secret.AWS) error {
+			a.Rotation.Enabled = false
+			return nil
+		}})
+	if err != nil {
+		return err
+	}
+	id := c.identify(d.Name, d.ID)
+	if pending := d.Labels[secret.Pending]; pending != 0 {
+		id.VersionID = string(d.IDs[pending])
+	}
+	return c.reply(id)
+}
