@@ -108,6 +108,10 @@ func (c *call) translate(e *secret.Error) *fault {
 		return &fault{Type: typeInvalidParameter, Message: e.Error()}
 	case secret.ErrLimit.Code:
 		return &fault{Type: typeLimit, Message: e.Error()}
+	case secret.ErrQuota.Code:
+		return &fault{Type: typeLimit, Message: e.Error()}
+	case secret.ErrTooMany.Code:
+		return &fault{Type: typeThrottling, Message: e.Error()}
 	case secret.ErrDecryption.Code:
 		return &fault{Type: typeDecryption, Message: "Secrets Manager can't decrypt the protected secret text using the provided KMS key."}
 	case secret.ErrUnavailable.Code:

@@ -18,7 +18,7 @@ type SecretHalf func() (*secretbuf.Buffer, error)
 // AuthenticateAccessKey finds out who signed a request with an access key. verify
 // is called only for a key that is live, and checks the signature; it returns
 // secret.ErrUnauthenticated for a bad one. A refusal is recorded before it is
-// returned, as Authenticate does, and slowed as there.
+// returned, as Authenticate does, and slowed and paced as there.
 func (v *Vault) AuthenticateAccessKey(ctx context.Context, o Origin, id string, verify func(SecretHalf) error) (*Caller, error) {
 	i, err := v.accessKey(ctx, id)
 	if err == nil && (i.Credential.Kind != store.AccessKey || i.Tenant == nil || !usable(i, v.now())) {
@@ -36,7 +36,11 @@ func (v *Vault) AuthenticateAccessKey(ctx context.Context, o Origin, id string, 
 	case err != nil:
 		return nil, v.Refuse(ctx, o, v.answer(err))
 	}
-	return callerOf(o, i), nil
+	c := callerOf(o, i)
+	if err := v.pace(ctx, c); err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 // accessKey finds an access key with its principal and tenant, among those
