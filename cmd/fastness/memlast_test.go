@@ -262,7 +262,7 @@ func (s *suite) held(n int) (*wire, error) {
 	if err != nil {
 		return nil, err
 	}
-	raw.SetDeadline(time.Now().Add(2 * patience))
+	raw.SetDeadline(time.Now().Add(10 * patience))
 	together := &segment{Conn: raw}
 	w := &wire{Conn: together, socket: together, token: s.tokens[n%len(s.tokens)], suite: s}
 	if s.tls != nil {

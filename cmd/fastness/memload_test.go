@@ -124,7 +124,7 @@ func (s *suite) dial(number int) (*wire, error) {
 	if s.tls != nil {
 		c = tls.Client(raw, s.tls)
 	}
-	c.SetDeadline(time.Now().Add(2 * patience))
+	c.SetDeadline(time.Now().Add(10 * patience))
 	s.keep(c)
 	return &wire{c, raw, bufio.NewReader(c), s.tokens[number%len(s.tokens)], s}, nil
 }
