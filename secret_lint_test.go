@@ -30,18 +30,20 @@ var stringsAllowed = map[string]string{
 
 // fieldsAllowed are the fields that sound secret and are not, or cannot be a buffer, with why.
 var fieldsAllowed = map[string]string{
-	"fastness/client.redactRequest.Secret":              "a secret's name",
-	"fastness/internal/api.RedactRequest.Secret":        "a secret's name",
-	"fastness/internal/api.call.values":                 "segments of a path",
-	"fastness/internal/audit.Filter.Secret":             "a secret's name",
-	"fastness/internal/cli.filterFlags.secret":          "a secret's name",
-	"fastness/internal/cli.runFlags.secrets":            "secrets' names",
-	"fastness/internal/cli.valueFlags.token":            "a request token, which becomes a version's id",
-	"fastness/internal/store.TenantKey.KEMSeed":         "wrapped by the root key",
-	"fastness/internal/vault.Caller.credential":         "a credential's id",
-	"fastness/internal/vault.ListQuery.TagValue":        "a tag's value",
-	"fastness/internal/wire.PutRequest.RequestToken":    "becomes a version's id",
-	"fastness/internal/wire.RotateRequest.RequestToken": "becomes a version's id",
+	"fastness/examples/rotation-webhook.event.ClientRequestToken": "a version's id",
+	"fastness/examples/rotation-webhook.event.RotationToken":      "a rotation's id",
+	"fastness/client.redactRequest.Secret":                        "a secret's name",
+	"fastness/internal/api.RedactRequest.Secret":                  "a secret's name",
+	"fastness/internal/api.call.values":                           "segments of a path",
+	"fastness/internal/audit.Filter.Secret":                       "a secret's name",
+	"fastness/internal/cli.filterFlags.secret":                    "a secret's name",
+	"fastness/internal/cli.runFlags.secrets":                      "secrets' names",
+	"fastness/internal/cli.valueFlags.token":                      "a request token, which becomes a version's id",
+	"fastness/internal/store.TenantKey.KEMSeed":                   "wrapped by the root key",
+	"fastness/internal/vault.Caller.credential":                   "a credential's id",
+	"fastness/internal/vault.ListQuery.TagValue":                  "a tag's value",
+	"fastness/internal/wire.PutRequest.RequestToken":              "becomes a version's id",
+	"fastness/internal/wire.RotateRequest.RequestToken":           "becomes a version's id",
 }
 
 // TestSecretsStayBytes follows secret bytes through the code: nothing outside package secretbuf may turn them into a
