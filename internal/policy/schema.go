@@ -1,7 +1,9 @@
 package policy
 
 import (
+	"crypto/sha256"
 	_ "embed"
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"slices"
@@ -20,6 +22,14 @@ var schemaText string
 // Schema returns the schema that a tenant's own policies are written against,
 // in Cedar's schema language.
 func Schema() string { return schemaText }
+
+// SchemaID names the schema of this release: another one has another.
+func SchemaID() string { return schemaID() }
+
+var schemaID = sync.OnceValue(func() string {
+	sum := sha256.Sum256([]byte(schemaText))
+	return hex.EncodeToString(sum[:8])
+})
 
 // Types of the schema's entities.
 const (

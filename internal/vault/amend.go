@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -28,14 +29,18 @@ type Amendment struct {
 func (s *Session) Amend(ctx context.Context, name secret.Name, a Amendment) (Detail, error) {
 	var d Detail
 	err := s.edit(ctx, a.Audit, name, func(tx store.Tx, t *store.Tenant, e *audit.Entry) error {
-		sec, err := s.load(tx, t, a.Action, name)
+		j, err := s.ruler(tx, t)
+		if err != nil {
+			return err
+		}
+		sec, err := j.load(tx, t, a.Action, name)
 		if err != nil {
 			return err
 		}
 		if !sec.Deletion.IsZero() && !a.Deleted {
 			return secret.ErrDeleted
 		}
-		if err := a.apply(sec, e); err != nil {
+		if err := a.apply(j, sec, e); err != nil {
 			return err
 		}
 		sec.Changed = later(sec, s.vault.now())
@@ -48,14 +53,14 @@ func (s *Session) Amend(ctx context.Context, name secret.Name, a Amendment) (Det
 	return settled(d, err)
 }
 
-func (a Amendment) apply(sec *store.Secret, e *audit.Entry) error {
+func (a Amendment) apply(j ruler, sec *store.Secret, e *audit.Entry) error {
 	m, aws := secret.Patch{Tags: sec.Metadata.Tags}.Apply(sec.Metadata), sec.AWS.Clone()
 	if err := a.Change(&m, &aws); err != nil {
 		return err
 	}
 	next := sec.Metadata
 	next.Description, next.Tags = m.Description, m.Tags
-	if err := next.Validate(); err != nil {
+	if err := cmp.Or(j.allowPatch(sec, next), next.Validate()); err != nil {
 		return err
 	}
 	if a.Audit == audit.Update {
@@ -79,7 +84,12 @@ func (s *Session) CreateBare(ctx context.Context, name secret.Name, b Bare) (Wri
 		return w, s.Refused(ctx, audit.Create, name, err)
 	}
 	err := s.edit(ctx, audit.Create, name, func(tx store.Tx, t *store.Tenant, _ *audit.Entry) error {
-		if err := s.allow(policy.Create, name, secret.AccessPolicy{}); err != nil {
+		meta := b.Patch.Apply(secret.Metadata{Algorithm: t.Algorithm, RotationInterval: schedule.Default})
+		j, err := s.ruler(tx, t)
+		if err == nil {
+			err = j.allow(policy.Create, absent(name, meta.Tags))
+		}
+		if err != nil {
 			return err
 		}
 		switch there, err := tx.Secrets(t.ID).Secret(name); {
@@ -91,7 +101,7 @@ func (s *Session) CreateBare(ctx context.Context, name secret.Name, b Bare) (Wri
 		now := s.vault.now()
 		sec := &store.Secret{
 			ID: secret.NewID(), Name: name, Labels: map[secret.Label]secret.Version{}, Created: now, Changed: now,
-			Metadata: b.Patch.Apply(secret.Metadata{Algorithm: t.Algorithm, RotationInterval: schedule.Default}),
+			Metadata: meta,
 		}
 		if err := sec.Metadata.Validate(); err != nil {
 			return err

@@ -46,10 +46,11 @@ func (a *Audit) allow(r store.Reader, action policy.Action) error {
 		return err
 	}
 	s := a.vault.Session(a.caller, a.tenant)
-	if _, err := s.active(r); err != nil {
+	t, err := s.active(r)
+	if err != nil {
 		return err
 	}
-	return s.allowTenant(action)
+	return s.authorize(r, t, action)
 }
 
 // AuditQuery asks for entries. The zero value asks for the first page of all.

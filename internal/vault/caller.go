@@ -27,6 +27,7 @@ type Caller struct {
 	subject    policy.Subject
 	principal  string
 	credential string
+	identity   *store.Identity   // nil for local and system
 	lastRead   int32             // day on which the principal last read a value
 	tenant     secret.TenantName // empty for an operator
 	tenantID   secret.TenantID
@@ -135,7 +136,8 @@ func live(c *store.Credential, now time.Time) bool {
 
 func callerOf(o Origin, i *store.Identity) *Caller {
 	c := &Caller{
-		origin: o, subject: subjectOf(i), principal: i.Principal.Name, credential: i.Credential.ID, lastRead: i.Principal.LastRead,
+		origin: o, subject: subjectOf(i), principal: i.Principal.Name, credential: i.Credential.ID,
+		identity: i, lastRead: i.Principal.LastRead,
 	}
 	if i.Tenant != nil {
 		c.tenant, c.tenantID, c.account = i.Tenant.Name, i.Tenant.ID, i.Tenant.Account

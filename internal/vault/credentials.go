@@ -36,7 +36,7 @@ func (s *Session) Credentials() *Credentials {
 			if err != nil {
 				return secret.TenantID{}, err
 			}
-			return t.ID, s.allowTenant(policy.ManageTokens)
+			return t.ID, s.authorize(r, t, policy.ManageTokens)
 		},
 		entry: func(a audit.Action) audit.Entry { return s.entry(a, "") },
 		scope: "tokens\x00" + string(s.tenant),

@@ -126,6 +126,10 @@ func (s *Session) Details(ctx context.Context, q DetailQuery) (Page[Detail], err
 const detailScan = 500
 
 func (s *Session) selectDetails(r store.Reader, t *store.Tenant, found *selection) error {
+	j, err := s.ruler(r, t)
+	if err != nil {
+		return err
+	}
 	for _, deleted := range []bool{false, true} {
 		if deleted && !found.query.Deleted {
 			break
@@ -141,7 +145,7 @@ func (s *Session) selectDetails(r store.Reader, t *store.Tenant, found *selectio
 			}
 			for _, sec := range rows {
 				query.After = sec.Name
-				if !s.caller.subject.CanList(sec.Name) || found.query.Match != nil && !found.query.Match(sec) {
+				if found.query.Match != nil && !found.query.Match(sec) || !j.mayList(sec) {
 					continue
 				}
 				if err := found.add(r, t, sec); err != nil {

@@ -60,10 +60,12 @@ func (v *Vault) openKnown() {
 	v.tenants.init(v.now)
 	v.versions.init(v.now)
 	v.limits.init(v.now)
+	v.rules.init(v.now)
 	if e, ok := v.store.(store.Epochs); ok {
 		v.callers.epoch = func([32]byte) uint64 { return e.IdentityEpoch() }
 		v.tenants.epoch = func(secret.TenantName) uint64 { return e.IdentityEpoch() }
 		v.limits.epoch = func(secret.TenantID) uint64 { return e.IdentityEpoch() }
+		v.rules.epoch = e.IdentityEpoch
 		v.versions.epoch = func(k versionKey) uint64 { return e.SecretsEpoch(k.tenant) }
 	}
 }
@@ -74,6 +76,8 @@ func (v *Vault) expireKnown() {
 	v.tenants.expire()
 	v.versions.expire()
 	v.limits.expire()
+	v.rules.expire()
+	v.compiled.expire()
 }
 
 func (k *known[K, V]) init(now func() time.Time) {

@@ -15,12 +15,21 @@ import (
 )
 
 // allowPatch decides on what a change of metadata needs beyond the action
-// itself: an access policy is an administrator's to change.
-func (s *Session) allowPatch(sec *store.Secret, next secret.Metadata) error {
+// itself: an access policy is an administrator's to change, and whoever changes
+// tags must be allowed to with the new ones too, so that nobody gives a secret
+// away to where policies would not let them write it.
+func (j ruler) allowPatch(sec *store.Secret, next secret.Metadata) error {
+	if !maps.Equal(sec.Metadata.Tags, next.Tags) {
+		tagged := present(sec)
+		tagged.Tags = next.Tags
+		if err := j.allow(policy.Update, tagged); err != nil {
+			return err
+		}
+	}
 	if sec.Metadata.AccessPolicy.Equal(next.AccessPolicy) {
 		return nil
 	}
-	return s.allow(policy.SetAccess, sec.Name, sec.Metadata.AccessPolicy)
+	return j.allow(policy.SetAccess, present(sec))
 }
 
 // Update changes metadata without a new version. Another algorithm re-wraps
@@ -36,6 +45,9 @@ func (s *Session) Update(ctx context.Context, name secret.Name, p secret.Patch) 
 }
 
 func (s *Session) update(ctx context.Context, name secret.Name, p secret.Patch) (secret.Info, error) {
+	if err := s.prepare(ctx); err != nil {
+		return secret.Info{}, s.Refused(ctx, audit.Update, name, err)
+	}
 	wraps, err := s.rewraps(ctx, name, p)
 	if err != nil {
 		if errors.Is(err, errRetry) {
@@ -86,14 +98,18 @@ func (s *Session) loadForUpdate(r store.Reader, t *store.Tenant, name secret.Nam
 	if only := (secret.Patch{AccessPolicy: p.AccessPolicy}); p.AccessPolicy != nil && equalPatch(p, only) {
 		action = policy.SetAccess
 	}
-	sec, err := s.load(r, t, action, name)
+	j, err := s.ruler(r, t)
+	if err != nil {
+		return nil, err
+	}
+	sec, err := j.load(r, t, action, name)
 	if err != nil {
 		return nil, err
 	}
 	if !sec.Deletion.IsZero() {
 		return nil, secret.ErrDeleted
 	}
-	return sec, s.allowPatch(sec, p.Apply(sec.Metadata))
+	return sec, j.allowPatch(sec, p.Apply(sec.Metadata))
 }
 
 func equalPatch(p, q secret.Patch) bool {

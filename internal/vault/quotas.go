@@ -39,7 +39,7 @@ func (s *Session) Quotas(ctx context.Context) (QuotaInfo, error) {
 		if err != nil {
 			return err
 		}
-		if err := s.allowTenant(policy.Review); err != nil {
+		if err := s.authorize(r, t, policy.Review); err != nil {
 			return err
 		}
 		info, err = s.vault.quotaInfo(r, t)

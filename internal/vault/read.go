@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -74,7 +75,7 @@ func (s *Session) find(ctx context.Context, name secret.Name, sel store.Selector
 	if f, ok := s.findKnown(name, sel); ok {
 		return f, nil
 	}
-	keep := s.keeper(name, sel)
+	keep, epoch := s.keeper(name, sel), s.vault.rules.before()
 	err = s.vault.store.View(ctx, func(r store.Reader) error {
 		f.key.release() // of a run that failed
 		f = found{}
@@ -82,11 +83,16 @@ func (s *Session) find(ctx context.Context, name secret.Name, sel store.Selector
 		if f.tenant, err = s.known(r); err != nil {
 			return err
 		}
-		if err := s.allow(policy.Read, name, secret.AccessPolicy{}); err != nil {
+		j, err := s.ruler(r, f.tenant)
+		if err != nil {
+			return err
+		}
+		s.vault.rules.confirm(f.tenant.ID, j.rules, epoch)
+		if err := j.allow(policy.Read, unseen(name)); err != nil {
 			return err // as in load
 		}
 		f.secret, f.version, err = r.Secrets(f.tenant.ID).Find(name, sel, s.caller.principal)
-		if err := s.readable(name, f.secret, err); err != nil {
+		if err := j.readable(name, f.secret, err); err != nil {
 			return err
 		}
 		f.key, err = s.vault.key(r, f.tenant.ID, f.version.Key, f.version.Algorithm)
@@ -122,8 +128,12 @@ func (s *Session) findKnown(name secret.Name, sel store.Selector) (f found, ok b
 	if err != nil {
 		return f, false
 	}
+	rules, ok := s.vault.rules.get(t.ID)
+	if !ok {
+		return f, false
+	}
 	row, ok := s.vault.versions.get(versionKey{t.ID, name, sel, s.caller.principal})
-	if !ok || s.allow(policy.Read, name, secret.AccessPolicy{}) != nil || s.readable(name, row.secret, nil) != nil {
+	if !ok || !s.rulerBy(rules).mayRead(row.secret) {
 		return f, false
 	}
 	v := row.version
@@ -134,19 +144,25 @@ func (s *Session) findKnown(name secret.Name, sel store.Selector) (f found, ok b
 	return found{tenant: t, secret: row.secret, version: v, key: key}, true
 }
 
+// mayRead reports whether the caller may read the secret, and it is not
+// deleted. What may be read once it was looked up may be looked up.
+func (j ruler) mayRead(sec *store.Secret) bool {
+	return sec.Deletion.IsZero() && j.rules.Decide(j.request(policy.Read, present(sec))) == policy.Allow && j.session.pass(sec) == nil
+}
+
 // readable decides on a read once the look-up has ended with err; sec is nil
 // if there is no such secret.
-func (s *Session) readable(name secret.Name, sec *store.Secret, err error) error {
+func (j ruler) readable(name secret.Name, sec *store.Secret, err error) error {
 	switch {
 	case err != nil && !errors.Is(err, store.ErrAbsent):
 		return err
 	case sec == nil:
-		return secret.ErrNotFound
+		return cmp.Or(j.allow(policy.Read, absent(name, nil)), error(secret.ErrNotFound))
 	}
-	if refused := s.allow(policy.Read, name, sec.Metadata.AccessPolicy); refused != nil {
+	if refused := j.allow(policy.Read, present(sec)); refused != nil {
 		return refused
 	}
-	if refused := s.pass(sec); refused != nil {
+	if refused := j.session.pass(sec); refused != nil {
 		return refused
 	}
 	switch {
@@ -301,6 +317,10 @@ func (q ListQuery) validate() error {
 const listScan = 20
 
 func (s *Session) list(r store.Reader, t *store.Tenant, q ListQuery, after secret.Name, limit int, kind string, page *Page[secret.Info]) error {
+	j, err := s.ruler(r, t)
+	if err != nil {
+		return err
+	}
 	query := store.Query{Prefix: q.Prefix, After: after, Deleted: q.Deleted, Limit: limit + 1}
 	if q.Due {
 		query.DueBefore = s.vault.now()
@@ -317,7 +337,7 @@ func (s *Session) list(r store.Reader, t *store.Tenant, q ListQuery, after secre
 			}
 			query.After = row.Name
 			scanned++
-			if !s.caller.subject.CanList(row.Name) || !tagged(row, q) {
+			if !tagged(row, q) || !j.mayList(row) {
 				continue
 			}
 			info, err := describe(r, t, row)

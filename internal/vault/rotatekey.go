@@ -74,7 +74,7 @@ func (s *Session) editTenant(ctx context.Context, a audit.Action, need policy.Ac
 		if err != nil {
 			return err
 		}
-		if err := s.allowTenant(need); err != nil {
+		if err := s.authorize(tx, t, need); err != nil {
 			return err
 		}
 		return f(tx, t, e)

@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -95,28 +96,6 @@ func (s *Session) administered(r store.Reader) (*store.Tenant, error) {
 	return s.active(r)
 }
 
-// allow decides whether the caller may do a to the secret.
-func (s *Session) allow(a policy.Action, name secret.Name, p secret.AccessPolicy) error {
-	return refusal(policy.Decide(s.caller.subject, a, name, p, s.vault.now()))
-}
-
-// allowTenant decides whether the caller may do a to the tenant.
-func (s *Session) allowTenant(a policy.Action) error {
-	return refusal(s.caller.subject.Tenantwide(a))
-}
-
-func refusal(e policy.Effect) error {
-	switch e {
-	case policy.Allow:
-		return nil
-	case policy.Hide:
-		return secret.ErrNotFound.With(errHidden)
-	case policy.NeedMFA:
-		return secret.ErrMFARequired
-	}
-	return secret.ErrAccessDenied
-}
-
 // entry begins the audit entry of an action. It belongs to the caller's
 // tenant; an operator's to the tenant it works on.
 func (s *Session) entry(a audit.Action, name secret.Name) audit.Entry {
@@ -160,6 +139,9 @@ func (v *Vault) conclude(ctx context.Context, e audit.Entry, err error) error {
 // may know of a fault goes to the log.
 func (v *Vault) finish(ctx context.Context, e *audit.Entry, err error) {
 	e.Result, e.Error = result(err)
+	if why := denialIn(err); why != "" {
+		e.Detail = why
+	}
 	if errors.Is(err, errNoTenant) {
 		e.TenantID = ""
 	}
@@ -229,6 +211,9 @@ func (v *Vault) change(ctx context.Context, e audit.Entry, f func(tx store.Tx, e
 // edit is change for a tenant that must be active.
 func (s *Session) edit(ctx context.Context, a audit.Action, name secret.Name,
 	f func(tx store.Tx, t *store.Tenant, e *audit.Entry) error) error {
+	if err := s.prepare(ctx); err != nil {
+		return s.vault.conclude(ctx, s.entry(a, name), err)
+	}
 	for range maxAttempts {
 		err := s.vault.change(ctx, s.entry(a, name), func(tx store.Tx, e *audit.Entry) error {
 			t, err := s.active(tx)
@@ -270,24 +255,32 @@ func (s *Session) look(ctx context.Context, a audit.Action, name secret.Name,
 	return s.vault.conclude(ctx, s.entry(a, name), err)
 }
 
-// load reads a secret that the caller must be allowed to do a to. What the
-// grants refuse is refused before any look-up, so that it takes the same time
-// whether or not there is such a secret.
+// load reads a secret that the caller must be allowed to do a to. What is
+// refused whatever the secret's tags is refused before any look-up, so that it
+// takes the same time whether or not there is such a secret.
 func (s *Session) load(r store.Reader, t *store.Tenant, a policy.Action, name secret.Name) (*store.Secret, error) {
-	if err := s.allow(a, name, secret.AccessPolicy{}); err != nil {
+	j, err := s.ruler(r, t)
+	if err != nil {
+		return nil, err
+	}
+	return j.load(r, t, a, name)
+}
+
+func (j ruler) load(r store.Reader, t *store.Tenant, a policy.Action, name secret.Name) (*store.Secret, error) {
+	if err := j.allow(a, unseen(name)); err != nil {
 		return nil, err
 	}
 	sec, err := r.Secrets(t.ID).Secret(name)
 	if errors.Is(err, store.ErrAbsent) {
-		return nil, secret.ErrNotFound
+		return nil, cmp.Or(j.allow(a, absent(name, nil)), error(secret.ErrNotFound))
 	}
 	if err != nil {
 		return nil, err
 	}
-	if err := s.allow(a, name, sec.Metadata.AccessPolicy); err != nil {
+	if err := j.allow(a, present(sec)); err != nil {
 		return nil, err
 	}
-	if err := s.pass(sec); err != nil {
+	if err := j.session.pass(sec); err != nil {
 		return nil, err
 	}
 	return sec, nil

@@ -58,10 +58,10 @@ func (t *NewTenant) Release() {
 }
 
 func (o *Operator) allow(a policy.Action) error {
-	if !o.caller.subject.Operator {
-		return secret.ErrAccessDenied
+	if o.caller.subject.Operator {
+		return nil
 	}
-	return refusal(o.caller.subject.Tenantwide(a))
+	return refusal(policy.Deny, &denial{action: a, by: o.caller.credential, reason: "only an operator may"})
 }
 
 // entry begins an entry in the log of the tenant that is acted on. A caller

@@ -94,6 +94,8 @@ type Vault struct {
 	callers  known[[32]byte, *store.Identity]
 	tenants  known[secret.TenantName, *store.Tenant]
 	versions known[versionKey, knownVersion]
+	rules    rulesCache
+	compiled compiledCallers
 	journal  journal
 	ceiling  secret.Quotas // of every tenant
 	limits   known[secret.TenantID, secret.Quotas]

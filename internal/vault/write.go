@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -206,25 +207,29 @@ func (d *draft) load(r store.Reader, p Put) (err error) {
 	if d.tenant, err = d.session.active(r); err != nil {
 		return err
 	}
-	s, action := d.session, policy.Update
+	j, err := d.session.ruler(r, d.tenant)
+	if err != nil {
+		return err
+	}
+	action := policy.Update
 	if d.rotate {
 		action = policy.Rotate
 	}
-	if err := s.allow(action, d.name, secret.AccessPolicy{}); err != nil {
+	if err := j.allow(action, unseen(d.name)); err != nil {
 		return err // as in Session.load
 	}
 	sec, err := r.Secrets(d.tenant.ID).Secret(d.name)
 	switch {
 	case errors.Is(err, store.ErrAbsent):
-		return d.loadNew(p)
+		return d.loadNew(j, p, action)
 	case err != nil:
 		return err
 	}
 	d.old, d.secret, d.meta = sec, sec.ID, p.Patch.Apply(sec.Metadata)
-	if err := s.allow(action, d.name, sec.Metadata.AccessPolicy); err != nil {
+	if err := j.allow(action, present(sec)); err != nil {
 		return err
 	}
-	if err := s.pass(sec); err != nil {
+	if err := d.session.pass(sec); err != nil {
 		return err
 	}
 	switch {
@@ -241,21 +246,21 @@ func (d *draft) load(r store.Reader, p Put) (err error) {
 	if d.meta.Algorithm != sec.Metadata.Algorithm {
 		return secret.Conflict("a new version cannot change the algorithm; update the secret first")
 	}
-	if err := s.allowPatch(sec, d.meta); err != nil {
+	if err := j.allowPatch(sec, d.meta); err != nil {
 		return err
 	}
 	return d.meta.Validate()
 }
 
-func (d *draft) loadNew(p Put) error {
+func (d *draft) loadNew(j ruler, p Put, action policy.Action) error {
 	if d.rotate || p.IfPresent {
-		return secret.ErrNotFound
-	}
-	if err := d.session.allow(policy.Create, d.name, secret.AccessPolicy{}); err != nil {
-		return err
+		return cmp.Or(j.allow(action, absent(d.name, nil)), error(secret.ErrNotFound))
 	}
 	d.secret = secret.NewID()
 	d.meta = p.Patch.Apply(secret.Metadata{Algorithm: d.tenant.Algorithm, RotationInterval: schedule.Default})
+	if err := j.allow(policy.Create, absent(d.name, d.meta.Tags)); err != nil {
+		return err
+	}
 	return d.meta.Validate()
 }
 
