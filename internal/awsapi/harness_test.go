@@ -3,16 +3,20 @@ package awsapi_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/smithy-go"
@@ -21,6 +25,7 @@ import (
 	"fastness/internal/policy"
 	"fastness/internal/secret"
 	"fastness/internal/secretbuf"
+	"fastness/internal/store"
 	"fastness/internal/store/sqlite"
 	"fastness/internal/vault"
 )
@@ -31,6 +36,7 @@ var ctx = context.Background()
 type service struct {
 	t     *testing.T
 	vault *vault.Vault
+	store store.Store
 	http  *httptest.Server
 
 	mu  sync.Mutex // guards the rest
@@ -47,6 +53,7 @@ func newService(t *testing.T) *service {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.store = db
 	logger := slog.New(slog.NewJSONHandler(s, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	master := secretbuf.Take([]byte(testMaster))
 	defer master.Release()
@@ -115,12 +122,25 @@ func (s *service) client(keyID, secret, account string) *client {
 	}), keyID, secret, account}
 }
 
-// session is an operator's handle to a tenant, beside the protocol.
-func (s *service) session(tenant secret.TenantName) *vault.Session {
-	return s.vault.Session(s.vault.Local(vault.Origin{}), tenant)
+// bind narrows what a tenant's administrator may do.
+func (s *service) bind(tenant secret.TenantName, grants ...policy.Grant) {
+	s.t.Helper()
+	err := s.store.Update(ctx, func(tx store.Tx) error {
+		t, err := tx.Tenants().ByName(tenant)
+		if err != nil {
+			return err
+		}
+		p, err := tx.Principals().Principal(t.ID, "admin")
+		if err != nil {
+			return err
+		}
+		p.Grants = grants
+		return tx.EditPrincipals().Update(p)
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
 }
-
-var _ = policy.Admin
 
 // must returns v, or ends the test.
 func must[T any](v T, err error) func(testing.TB) T {
@@ -168,4 +188,30 @@ func (s *service) do(r *http.Request) answer {
 		s.t.Fatal(err)
 	}
 	return answer{response.StatusCode, response.Header, string(body)}
+}
+
+// signed makes a request for an operation, with the body as it is, signed by the
+// SDK's own signer.
+func (s *service) signed(c *client, operation, body string, change ...func(*http.Request)) *http.Request {
+	s.t.Helper()
+	r, err := http.NewRequest(http.MethodPost, s.http.URL+"/", strings.NewReader(body))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/x-amz-json-1.1")
+	r.Header.Set("X-Amz-Target", "secretsmanager."+operation)
+	for _, f := range change {
+		f(r)
+	}
+	s.sign(c, r, body, s.clock())
+	return r
+}
+
+func (s *service) sign(c *client, r *http.Request, body string, at time.Time) {
+	s.t.Helper()
+	sum := sha256.Sum256([]byte(body))
+	creds := aws.Credentials{AccessKeyID: c.keyID, SecretAccessKey: c.secret}
+	if err := v4.NewSigner().SignHTTP(ctx, creds, r, hex.EncodeToString(sum[:]), "secretsmanager", "us-east-1", at); err != nil {
+		s.t.Fatal(err)
+	}
 }

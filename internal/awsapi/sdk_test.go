@@ -519,3 +519,5 @@ func TestOtherTenant(t *testing.T) {
 	want(t, errOf(beta.GetSecretValue(ctx, &sm.GetSecretValueInput{SecretId: made.ARN})), "ResourceNotFoundException", notFound)
 	acme.read(t, &sm.GetSecretValueInput{SecretId: made.ARN}, "1")
 }
+
+func tagsOf(key, value string) []types.Tag { return []types.Tag{{Key: &key, Value: &value}} }
