@@ -193,6 +193,9 @@ type TenantReader interface {
 	// Expired lists secrets of all tenants whose recovery window ended by t,
 	// by an index, oldest first.
 	Expired(t time.Time, limit int) ([]SecretRef, error)
+	// Work lists secrets of all active tenants whose WorkAt is not after t and
+	// which are not deleted, by an index, oldest first.
+	Work(t time.Time, limit int) ([]SecretRef, error)
 }
 
 // SecretRef names a secret of any tenant.
@@ -232,6 +235,7 @@ type Secret struct {
 	LastRotated  time.Time
 	NextRotation time.Time
 	Deletion     time.Time // zero if not deleted
+	WorkAt       time.Time // when the rotation worker is to look at it; zero for never
 	Revision     int64
 }
 

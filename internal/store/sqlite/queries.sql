@@ -166,7 +166,7 @@ DELETE FROM documents WHERE tenant = {tenant}
 -- part: secret_columns
 s.id, s.name, s.current, s.previous, s.pending, s.last, s.revision, s.algorithm,
 s.rotation_required, s.rotation_interval, s.created, s.changed, s.last_rotated, s.next_rotation,
-s.deletion, s.description, s.labels, s.tags, s.access_policy, s.versions, s.aws
+s.deletion, s.description, s.labels, s.tags, s.access_policy, s.versions, s.aws, s.work_at
 
 -- part: version_columns
 v.number, v.id, v.kind, v.algorithm, v.key, v.created, v.envelope,
@@ -233,6 +233,12 @@ FROM secrets s INDEXED BY secrets_deleted_anywhere CROSS JOIN tenants t ON t.n =
 WHERE s.deletion IS NOT NULL AND s.deletion <= ?1
 ORDER BY s.deletion LIMIT ?2
 
+-- name: secret_work_anywhere
+SELECT t.id, s.id, s.name
+FROM secrets s INDEXED BY secrets_work CROSS JOIN tenants t ON t.n = s.tenant
+WHERE s.work_at IS NOT NULL AND s.deletion IS NULL AND s.work_at <= ?1 AND t.state = 0
+ORDER BY s.work_at LIMIT ?2
+
 -- name: version_walk
 SELECT v.secret, v.number FROM versions v
 WHERE v.tenant = {tenant} AND (v.secret, v.number) > (?2, ?3) AND v.key <> ?4
@@ -248,14 +254,14 @@ SELECT secrets, versions, bytes FROM usage WHERE tenant = {tenant}
 -- name: secret_create
 INSERT INTO secrets (tenant, id, name, current, previous, pending, last, revision, algorithm,
 	rotation_required, rotation_interval, created, changed, last_rotated, next_rotation,
-	deletion, description, labels, tags, access_policy, versions, aws)
-VALUES ({tenant}, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)
+	deletion, description, labels, tags, access_policy, versions, aws, work_at)
+VALUES ({tenant}, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)
 
 -- name: secret_update
 UPDATE OR FAIL secrets SET current = ?4, previous = ?5, pending = ?6, last = ?7, revision = revision + 1,
 	algorithm = ?9, rotation_required = ?10, rotation_interval = ?11, created = ?12, changed = ?13,
 	last_rotated = ?14, next_rotation = ?15, deletion = ?16, description = ?17, labels = ?18,
-	tags = ?19, access_policy = ?20, versions = ?21, aws = ?22
+	tags = ?19, access_policy = ?20, versions = ?21, aws = ?22, work_at = ?23
 WHERE tenant = {tenant} AND name = ?3 AND id = ?2 AND revision = ?8
 
 -- name: purge_consumers

@@ -22,7 +22,7 @@ func (r secrets) query(name string) *stmt {
 }
 
 // secretColumns is the number of columns of the part of that name.
-const secretColumns = 21
+const secretColumns = 22
 
 func scanSecret(s *stmt, col int) (*store.Secret, error) {
 	out := &store.Secret{
@@ -36,6 +36,7 @@ func scanSecret(s *stmt, col int) (*store.Secret, error) {
 		LastRotated:  s.timeAt(col + 12),
 		NextRotation: s.timeAt(col + 13),
 		Deletion:     s.timeAt(col + 14),
+		WorkAt:       s.timeAt(col + 21),
 	}
 	s.fixed(col, out.ID[:])
 	for i, l := range mainLabels {
@@ -277,7 +278,7 @@ func bindSecret(q *stmt, s *store.Secret) *stmt {
 		time(16, s.Deletion).optionalText(17, m.Description).
 		json(18, others, len(others) == 0).json(19, m.Tags, len(m.Tags) == 0).
 		json(20, m.AccessPolicy, m.AccessPolicy.IsZero()).int(21, int64(s.Versions)).
-		json(22, s.AWS, s.AWS.IsZero())
+		json(22, s.AWS, s.AWS.IsZero()).time(23, s.WorkAt)
 }
 
 func (w secretWriter) Purge(id secret.ID) error {

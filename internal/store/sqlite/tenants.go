@@ -82,7 +82,15 @@ func scanOwnedKey(s *stmt, col int) (*store.OwnedKey, error) {
 }
 
 func (r tenants) Expired(t time.Time, limit int) ([]store.SecretRef, error) {
-	return rows(r.query("secret_expired_anywhere").time(1, t).limit(2, limit),
+	return r.refs("secret_expired_anywhere", t, limit)
+}
+
+func (r tenants) Work(t time.Time, limit int) ([]store.SecretRef, error) {
+	return r.refs("secret_work_anywhere", t, limit)
+}
+
+func (r tenants) refs(query string, t time.Time, limit int) ([]store.SecretRef, error) {
+	return rows(r.query(query).time(1, t).limit(2, limit),
 		func(s *stmt, col int) (ref store.SecretRef, err error) {
 			s.fixed(col, ref.Tenant[:])
 			s.fixed(col+1, ref.ID[:])

@@ -126,6 +126,7 @@ var tenantReaderCrossing = crossing[store.TenantReader]{
 	"AllKeys":   nil,
 	"Count":     nil,
 	"Expired":   nil,
+	"Work":      nil,
 	"Key":       func(v *victim, r store.TenantReader) error { _, err := r.Key(v.intruder.ID, 1); return err },
 	"Keys":      func(v *victim, r store.TenantReader) error { return nothing(r.Keys(v.intruder.ID)) },
 }

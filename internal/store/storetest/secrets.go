@@ -98,7 +98,7 @@ func fullSecret() *store.Secret {
 			secret.Current: 9, secret.Previous: 8, secret.Pending: 10, "blue": 3, "Ünïcode \"x\"": 4,
 		},
 		Last: 10, Versions: 7, Revision: 41,
-		Created: epoch, Changed: epoch.Add(1e6), LastRotated: epoch.Add(2e6), NextRotation: epoch.Add(3e6), Deletion: epoch.Add(4e6),
+		Created: epoch, Changed: epoch.Add(1e6), LastRotated: epoch.Add(2e6), NextRotation: epoch.Add(3e6), Deletion: epoch.Add(4e6), WorkAt: epoch.Add(5e6),
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"fastness/internal/secret"
 	"fastness/internal/store"
@@ -104,6 +105,7 @@ var tenantCases = []testcase{
 	{"Keys", testKeys},
 	{"AllKeys", testAllKeys},
 	{"Expired", testExpired},
+	{"Work", testWork},
 	{"Erase", testErase},
 }
 
@@ -196,6 +198,36 @@ func testExpired(t *testing.T, d *db) {
 	same(t, expired(9, 2), want[:2])
 	d.update(func(tx store.Tx) error { return tx.EditSecrets(b.ID).Purge(want[0].ID) })
 	same(t, expired(9, 10), want[1:])
+}
+
+func testWork(t *testing.T, d *db) {
+	a, b := d.addTenant("acme"), d.addTenant("bolt")
+	var want []store.SecretRef
+	var rows []*store.Secret
+	for i, owner := range []*store.Tenant{b, a, b, a} {
+		s, _ := d.addSecret(owner, fmt.Sprintf("s%d", i))
+		s.WorkAt = epoch.Add(days(i))
+		d.update(func(tx store.Tx) error { return tx.EditSecrets(owner.ID).Update(s) })
+		want, rows = append(want, store.SecretRef{Tenant: owner.ID, ID: s.ID, Name: s.Name}), append(rows, s)
+	}
+	d.addSecret(a, "never")
+	work := func(n, limit int) []store.SecretRef {
+		return get(d, func(r store.Reader) ([]store.SecretRef, error) {
+			return r.Tenants().Work(epoch.Add(days(n)), limit)
+		})
+	}
+	same(t, work(-1, 10), nil)
+	same(t, work(2, 10), want[:3])
+	same(t, work(9, 2), want[:2])
+	rows[0].Deletion = epoch
+	d.update(func(tx store.Tx) error { return tx.EditSecrets(b.ID).Update(rows[0]) })
+	same(t, work(9, 10), want[1:])
+	rows[1].WorkAt = time.Time{}
+	d.update(func(tx store.Tx) error { return tx.EditSecrets(a.ID).Update(rows[1]) })
+	same(t, work(9, 10), want[2:])
+	b.State = store.Suspended
+	d.update(func(tx store.Tx) error { return tx.EditTenants().Update(b) })
+	same(t, work(9, 10), want[3:])
 }
 
 // testErase expects the tenant's row and all of the other tenant to stay.
