@@ -62,6 +62,12 @@ func figureMemories(t *testing.T, what string, with, without *benchServer) {
 func startBench(t *testing.T, build string, encrypted bool) *benchServer {
 	t.Helper()
 	dir, token := fillStore(t)
+	return serveFilled(t, build, encrypted, dir, token)
+}
+
+// serveFilled starts a build of fastness on a store, for who has the token.
+func serveFilled(t *testing.T, build string, encrypted bool, dir, token string) *benchServer {
+	t.Helper()
 	b := &benchServer{server: &server{}, api: &api{token: token, client: http.DefaultClient}, host: freeAddress(t)}
 	args := []string{"server", "--store", "sqlite:" + dir, "--listen", b.host}
 	b.address = "http://" + b.host

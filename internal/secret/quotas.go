@@ -24,6 +24,11 @@ type Use struct {
 	Principals int64 `json:"principals"`
 }
 
+// Plus returns the sum of two uses.
+func (u Use) Plus(v Use) Use {
+	return Use{u.Secrets + v.Secrets, u.Versions + v.Versions, u.Bytes + v.Bytes, u.Principals + v.Principals}
+}
+
 // Allow decides whether a tenant may go from one use to another: an ErrQuota if
 // something grows and is then over its quota. What shrinks, or stays, may be
 // over it: a quota that was lowered takes nothing away.

@@ -141,7 +141,7 @@ func (v *Vault) quotaInfo(r store.Reader, t *store.Tenant) (QuotaInfo, error) {
 	if info.Own, err = quotasIn(d); err != nil {
 		return info, err
 	}
-	info.Use, err = useOf(r, t.ID, allFigures)
+	info.Use, err = useOf(r, t.ID)
 	return info, err
 }
 
@@ -170,7 +170,7 @@ func quotaText(v int64) string {
 	return fmt.Sprint(v)
 }
 
-// quotas are what binds a tenant.
+// quotas reads what binds a tenant.
 func (v *Vault) quotas(r store.Reader, t secret.TenantID) (secret.Quotas, error) {
 	d, err := quotaDocument(r, t)
 	if err != nil {
@@ -180,124 +180,17 @@ func (v *Vault) quotas(r store.Reader, t secret.TenantID) (secret.Quotas, error)
 	return q.Within(v.ceiling), err
 }
 
-// allFigures are quotas for which useOf reads all that there is.
-var allFigures = secret.Quotas{Secrets: 1, Principals: 1}
-
-// useOf reads from the store's counters those figures that the quotas limit.
-func useOf(r store.Reader, t secret.TenantID, q secret.Quotas) (use secret.Use, err error) {
-	if q.Secrets > 0 || q.Versions > 0 || q.Bytes > 0 {
-		stored, err := r.Secrets(t).Usage()
-		if err != nil {
-			return use, err
-		}
-		use.Secrets, use.Versions, use.Bytes = stored.Secrets, stored.Versions, stored.Bytes
+// useOf reads what a tenant has from the store's counters.
+func useOf(r store.Reader, t secret.TenantID) (secret.Use, error) {
+	use, err := storedUse(r, t)
+	if err != nil {
+		return use, err
 	}
-	if q.Principals > 0 {
-		use.Principals, err = r.Principals().Count(t)
-	}
+	use.Principals, err = r.Principals().Count(t)
 	return use, err
 }
 
-// metered is a transaction that notices which tenants grow in it, and holds
-// them to their quotas before it commits. Every change of the vault runs in
-// one, so that no way to grow can be forgotten.
-type metered struct {
-	store.Tx
-	vault *Vault
-	grown map[secret.TenantID]meter
-}
-
-// meter is a tenant's state before the transaction made it grow.
-type meter struct {
-	quotas secret.Quotas
-	before secret.Use
-}
-
-// note takes the measure of a tenant that is about to grow, the first time.
-// Operators are nobody's principals.
-func (m *metered) note(t secret.TenantID) error {
-	if _, ok := m.grown[t]; ok || t.IsZero() {
-		return nil
-	}
-	q, err := m.vault.quotas(m, t)
-	if err != nil {
-		return err
-	}
-	before, err := useOf(m, t, q)
-	if m.grown == nil {
-		m.grown = make(map[secret.TenantID]meter)
-	}
-	m.grown[t] = meter{q, before}
-	return err
-}
-
-// check decides on what the transaction has written: an ErrQuota if a tenant
-// has grown past a quota. The counters are read within the transaction, which
-// has them locked by its own writes, so that no other one passes meanwhile.
-func (m *metered) check() error {
-	for t, was := range m.grown {
-		after, err := useOf(m, t, was.quotas)
-		if err != nil {
-			return err
-		}
-		if err := was.quotas.Allow(was.before, after); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// EditSecrets changes one tenant's secrets.
-func (m *metered) EditSecrets(t secret.TenantID) store.SecretWriter {
-	return &meteredSecrets{m.Tx.EditSecrets(t), m, t}
-}
-
-// EditPrincipals changes principals.
-func (m *metered) EditPrincipals() store.PrincipalWriter {
-	return &meteredPrincipals{m.Tx.EditPrincipals(), m}
-}
-
-// meteredSecrets notes the writes by which a tenant's secrets grow.
-type meteredSecrets struct {
-	store.SecretWriter
-	meter  *metered
-	tenant secret.TenantID
-}
-
-// Create adds a secret.
-func (w *meteredSecrets) Create(s *store.Secret) error {
-	if err := w.meter.note(w.tenant); err != nil {
-		return err
-	}
-	return w.SecretWriter.Create(s)
-}
-
-// AddVersion adds a version.
-func (w *meteredSecrets) AddVersion(id secret.ID, v *store.Version) error {
-	if err := w.meter.note(w.tenant); err != nil {
-		return err
-	}
-	return w.SecretWriter.AddVersion(id, v)
-}
-
-// Rewrap replaces a version's envelope, maybe by a longer one.
-func (w *meteredSecrets) Rewrap(id secret.ID, v *store.Version, old []byte) error {
-	if err := w.meter.note(w.tenant); err != nil {
-		return err
-	}
-	return w.SecretWriter.Rewrap(id, v, old)
-}
-
-// meteredPrincipals notes principals that are added.
-type meteredPrincipals struct {
-	store.PrincipalWriter
-	meter *metered
-}
-
-// Create adds a principal.
-func (w *meteredPrincipals) Create(p *store.Principal) error {
-	if err := w.meter.note(p.Tenant); err != nil {
-		return err
-	}
-	return w.PrincipalWriter.Create(p)
+func storedUse(r store.Reader, t secret.TenantID) (secret.Use, error) {
+	u, err := r.Secrets(t).Usage()
+	return secret.Use{Secrets: u.Secrets, Versions: u.Versions, Bytes: u.Bytes}, err
 }
