@@ -109,9 +109,14 @@ func TestRateIsRecorded(t *testing.T) {
 	}
 }
 
-// TestManyFlooders: the refusals of many principals do not need an entry each.
+// TestManyFlooders: the refusals of many principals do not need an entry each,
+// and do not blur the log of another tenant.
 func TestManyFlooders(t *testing.T) {
 	f := fastnesstest.Open(t, nil)
+	victim := token(t, f, "beta", "v")
+	setQuotas(t, f, "beta", secret.Quotas{RequestRate: 1})
+	requests(t, f, victim, 12) // the first have entries of their own
+	quiet := len(entries(t, f, "beta", audit.Filter{}))
 	var tokens []*secretbuf.Buffer
 	for i := range 60 {
 		tokens = append(tokens, token(t, f, "acme", fmt.Sprint("p", i)))
@@ -122,7 +127,13 @@ func TestManyFlooders(t *testing.T) {
 	for _, token := range tokens {
 		wg.Go(func() { requests(t, f, token, 4) })
 	}
+	wg.Go(func() { requests(t, f, victim, 12) })
 	wg.Wait()
+	for _, e := range entries(t, f, "beta", audit.Filter{})[quiet+1:] {
+		if e.UserID != "v" || e.IPAddress == "" {
+			t.Errorf("blurred: %+v", e)
+		}
+	}
 	var total int64
 	left := entries(t, f, "acme", audit.Filter{})[before+1:]
 	for _, e := range left {

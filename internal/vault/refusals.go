@@ -21,8 +21,8 @@ const (
 	refusalRate   = 50 // entries a second of their own, of all senders unknown
 	refusalBurst  = 100
 	refusalWindow = 250 * time.Millisecond // how long a counted entry collects
-	// maxCrowds bounds the counted entries that collect at once and name whom
-	// they count. Those above it are counted together.
+	// maxCrowds bounds the counted entries of one log that collect at once and
+	// name whom they count. Those above it are counted together.
 	maxCrowds = 16
 )
 
@@ -31,8 +31,9 @@ type refusals struct {
 	vault   *Vault
 	limiter *rate.Limiter // of entries of their own before the caller is known
 
-	mu   sync.Mutex         // guards open, briefly
-	open map[crowd]*counted // what collects now
+	mu    sync.Mutex                // guards the rest, briefly
+	open  map[crowd]*counted        // what collects now
+	named map[secret.TenantName]int // how many of those name whom they count
 }
 
 // RefusalKinds are what refusals by limits are counted by: bad credentials,
@@ -85,6 +86,9 @@ type crowd struct {
 	principal string
 }
 
+// names reports whether the crowd's entry tells whom it counts.
+func (c crowd) names() bool { return c.address != "" || c.principal != "" }
+
 // counted is an entry that stands for many refusals.
 type counted struct {
 	entry audit.Entry // the first one's, then counted up
@@ -96,6 +100,7 @@ func (r *refusals) init(v *Vault) {
 	r.vault = v
 	r.limiter = rate.NewLimiter(refusalRate, refusalBurst)
 	r.open = make(map[crowd]*counted)
+	r.named = make(map[secret.TenantName]int)
 }
 
 // record makes a refusal durable, in an entry of its own or in a shared one.
@@ -117,7 +122,7 @@ func (r *refusals) join(e audit.Entry) *counted {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	k := crowd{e.TenantID, e.Action, e.Error, e.IPAddress, e.UserID}
-	if r.open[k] == nil && len(r.open) >= maxCrowds {
+	if r.open[k] == nil && r.named[k.tenant] >= maxCrowds {
 		k.address, k.principal = "", ""
 	}
 	if c := r.open[k]; c != nil {
@@ -127,6 +132,9 @@ func (r *refusals) join(e audit.Entry) *counted {
 	e.IPAddress, e.UserID, e.UserAgent, e.Count = k.address, k.principal, "", 1
 	c := &counted{entry: e, done: make(chan struct{})}
 	r.open[k] = c
+	if k.names() {
+		r.named[k.tenant]++
+	}
 	r.vault.start(func() { r.close(k, c) })
 	return c
 }
@@ -135,6 +143,11 @@ func (r *refusals) close(k crowd, c *counted) {
 	time.Sleep(refusalWindow)
 	r.mu.Lock()
 	delete(r.open, k)
+	if k.names() {
+		if r.named[k.tenant]--; r.named[k.tenant] == 0 {
+			delete(r.named, k.tenant)
+		}
+	}
 	r.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
