@@ -83,6 +83,18 @@ type (
 	NewToken = vault.NewToken
 	// TokenInfo is what is told of a credential.
 	TokenInfo = vault.TokenInfo
+	// NewAccessKey is an access key, told only once; release its Secret.
+	NewAccessKey = vault.NewAccessKey
+	// CredentialQuery asks for credentials.
+	CredentialQuery = vault.CredentialQuery
+	// PrincipalSpec says what principal to make.
+	PrincipalSpec = vault.PrincipalSpec
+	// PrincipalPatch changes some of a principal.
+	PrincipalPatch = vault.PrincipalPatch
+	// PrincipalInfo is what is told of a principal.
+	PrincipalInfo = vault.PrincipalInfo
+	// PrincipalKind tells services, people and operators apart.
+	PrincipalKind = store.PrincipalKind
 	// Grant gives a role over name patterns.
 	Grant = policy.Grant
 	// AuditQuery asks for audit entries.
@@ -145,7 +157,11 @@ const (
 	Admin   = policy.Admin
 	Writer  = policy.Writer
 	Reader  = policy.Reader
+	Rotator = policy.Rotator
 	Auditor = policy.Auditor
+
+	Service = store.Service
+	Person  = store.Person
 )
 
 // The states that callers branch on, with errors.Is.

@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"time"
 
-	"fastness/internal/policy"
 	"fastness/internal/secret"
 	"fastness/internal/store"
 	"fastness/internal/wire"
@@ -117,76 +115,4 @@ func tenantInfo(t wire.TenantInfo) (TenantInfo, error) {
 		}
 	}
 	return TenantInfo{}, fmt.Errorf("unknown state of tenant %s", t.Tenant)
-}
-
-// Credentials is the handle to a tenant's tokens and access keys, or to the
-// operators'.
-type Credentials struct {
-	client *Client
-	path   func(ctx context.Context, rest ...string) ([]string, error)
-}
-
-// Credentials returns the handle to the tenant's credentials.
-func (s *Session) Credentials() *Credentials { return &Credentials{s.client, s.path} }
-
-// Credentials returns the handle to the operators' credentials.
-func (o *Operator) Credentials() *Credentials {
-	return &Credentials{o.client, func(_ context.Context, rest ...string) ([]string, error) { return rest, nil }}
-}
-
-// Create makes a token, which is told only here. The receiver releases it.
-func (c *Credentials) Create(ctx context.Context, spec TokenSpec) (*NewToken, error) {
-	path, err := c.path(ctx, "tokens")
-	if err != nil {
-		return nil, err
-	}
-	body := wire.TokenCreateRequest{
-		Principal: spec.Principal, Grants: []wire.Grant{}, Service: spec.Service, Environment: string(spec.Environment),
-	}
-	for _, g := range spec.Grants {
-		body.Grants = append(body.Grants, wire.Grant{Role: string(g.Role), Patterns: g.Patterns})
-	}
-	if spec.TTL != 0 {
-		if spec.TTL%time.Minute != 0 {
-			return nil, secret.Invalid("expiresIn", "a whole number of minutes")
-		}
-		body.ExpiresIn = fmt.Sprintf("%dm", spec.TTL/time.Minute)
-	}
-	var reply wire.TokenCreated
-	if _, err := c.client.encode(ctx, request{method: http.MethodPost, path: path}, body, &reply); err != nil {
-		return nil, err
-	}
-	return &NewToken{ID: reply.ID, Principal: reply.Principal, Token: reply.Token, Created: reply.Created, Expires: reply.Expires}, nil
-}
-
-// List tells a page of the credentials, revoked ones too.
-func (c *Credentials) List(ctx context.Context, limit int, cursor string) (Page[TokenInfo], error) {
-	path, err := c.path(ctx, "tokens")
-	if err != nil {
-		return Page[TokenInfo]{}, err
-	}
-	return getPage(ctx, c.client, request{path: path, query: pageQuery(limit, cursor)}, tokenInfo)
-}
-
-// Revoke ends a credential's life at once.
-func (c *Credentials) Revoke(ctx context.Context, id string) error {
-	path, err := c.path(ctx, "tokens", id)
-	if err != nil {
-		return err
-	}
-	return c.client.discard(ctx, request{method: http.MethodDelete, path: path, repeat: true})
-}
-
-func tokenInfo(t wire.TokenInfo) (TokenInfo, error) {
-	info := TokenInfo{
-		ID: t.ID, Principal: t.Principal, Service: t.Service, Environment: Environment(t.Environment),
-		Created: t.Created, Expires: t.Expires, Revoked: t.Revoked, LastUsed: t.LastUsed,
-	}
-	if t.Kind == "accessKey" {
-		info.Kind = store.AccessKey
-	}
-	for _, g := range t.Grants {
-		info.Grants = append(info.Grants, policy.Grant{Role: policy.Role(g.Role), Patterns: g.Patterns})
-	}
-	return info, nil
 }

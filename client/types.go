@@ -56,12 +56,19 @@ type (
 	ListQuery = vault.ListQuery
 	Move      = vault.Move
 
-	TenantInfo    = vault.TenantInfo
-	QuotaInfo     = vault.QuotaInfo
-	NewTenant     = vault.NewTenant
-	TokenSpec     = vault.TokenSpec
-	NewToken      = vault.NewToken
-	TokenInfo     = vault.TokenInfo
+	TenantInfo   = vault.TenantInfo
+	QuotaInfo    = vault.QuotaInfo
+	NewTenant    = vault.NewTenant
+	TokenSpec    = vault.TokenSpec
+	NewToken     = vault.NewToken
+	TokenInfo    = vault.TokenInfo
+	NewAccessKey = vault.NewAccessKey
+
+	CredentialQuery = vault.CredentialQuery
+	PrincipalSpec   = vault.PrincipalSpec
+	PrincipalPatch  = vault.PrincipalPatch
+	PrincipalInfo   = vault.PrincipalInfo
+
 	AuditQuery    = vault.AuditQuery
 	ExportOptions = vault.ExportOptions
 	RedactQuery   = vault.RedactQuery
@@ -85,7 +92,11 @@ const (
 	Admin   = policy.Admin
 	Writer  = policy.Writer
 	Reader  = policy.Reader
+	Rotator = policy.Rotator
 	Auditor = policy.Auditor
+
+	Service = store.Service
+	Person  = store.Person
 )
 
 // The states that callers branch on, with errors.Is.

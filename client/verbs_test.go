@@ -230,7 +230,7 @@ func TestAdministration(t *testing.T) {
 	if until := time.Until(token.Expires); until > time.Hour || until < 50*time.Minute {
 		t.Errorf("expires in %v", until)
 	}
-	list, err := s.Credentials().List(ctx, 0, "")
+	list, err := s.Credentials().List(ctx, client.CredentialQuery{})
 	if err != nil || len(list.Items) != 3 {
 		t.Fatalf("credentials %+v, %v", list, err)
 	}

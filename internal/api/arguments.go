@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"fastness/internal/identity"
 	"fastness/internal/secret"
 )
 
@@ -17,6 +18,8 @@ type arguments struct {
 	stage  secret.Label
 	id     string // of a credential
 	query  url.Values
+
+	principal string
 }
 
 // readArguments reads what the pattern and the row's parameters announce.
@@ -33,6 +36,11 @@ func (c *call) readArguments() (err error) {
 	}
 	if v := c.r.PathValue("stage"); v != "" {
 		if c.stage, err = secret.ParseLabel(v); err != nil {
+			return reject(err)
+		}
+	}
+	if c.principal = c.r.PathValue("principal"); c.principal != "" {
+		if err := identity.CheckPrincipal(c.principal); err != nil {
 			return reject(err)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"fastness/internal/api"
+	"fastness/internal/secret"
 )
 
 const matrixPage = "../../docs/access.md"
@@ -36,10 +37,21 @@ var matrixFixture = map[string]func(p matrixPlace) string{
 		return name
 	},
 	"stage": func(matrixPlace) string { return "blue" },
+	"principal": func(p matrixPlace) string {
+		path, name := "/tenants/"+p.tenant+"/principals", "of/"+p.caller+"/"+secret.NewUUID()
+		if p.route.Operator {
+			path = "/operators"
+		}
+		must[any](p.service, 201, "POST", path, p.operator, fmt.Sprintf(`{"name":%q}`, name))
+		return name
+	},
 	"id": func(p matrixPlace) string {
 		path, body := "/tenants/"+p.tenant+"/tokens", validBodies["TokenCreateRequest"]
-		if p.route.Operator {
+		switch {
+		case p.route.Operator:
 			path, body = "/tokens", `{"principal":"another"}`
+		case strings.Contains(p.route.Pattern, "/accesskeys/"):
+			path = "/tenants/" + p.tenant + "/accesskeys"
 		}
 		return must[struct{ ID string }](p.service, 201, "POST", path, p.operator, body).ID
 	},

@@ -197,10 +197,11 @@ const documentText = `Names travel percent-encoded as one path segment: the name
 	`Every answer carries X-Correlation-Id, which is also in the audit log.`
 
 var pathDocs = map[string]string{
-	"tenant": "the tenant's name: 1 to 63 of a-z, 0-9 and '-'",
-	"name":   "the secret's name: 1 to 512 of A-Z a-z 0-9 / _ + = . @ - !",
-	"stage":  "a staging label; current, previous and pending stand for AWSCURRENT, AWSPREVIOUS and AWSPENDING",
-	"id":     "the credential's id",
+	"tenant":    "the tenant's name: 1 to 63 of a-z, 0-9 and '-'",
+	"name":      "the secret's name: 1 to 512 of A-Z a-z 0-9 / _ + = . @ - !",
+	"stage":     "a staging label; current, previous and pending stand for AWSCURRENT, AWSPREVIOUS and AWSPENDING",
+	"id":        "the credential's id",
+	"principal": "the name of a person, service or operator: 1 to 128 of A-Z a-z 0-9 . _ @ : / -",
 }
 
 func operationOf(r api.Route) object {
@@ -293,6 +294,9 @@ var bodies = map[string]any{
 	"VersionInfo": wire.VersionInfo{}, "VersionList": wire.VersionList{},
 	"TokenCreateRequest": wire.TokenCreateRequest{}, "TokenCreated": wire.TokenCreated{},
 	"TokenInfo": wire.TokenInfo{}, "TokenList": wire.TokenList{}, "Grant": wire.Grant{},
+	"AccessKeyCreated": wire.AccessKeyCreated{}, "CredentialRotateRequest": wire.CredentialRotateRequest{},
+	"PrincipalCreateRequest": wire.PrincipalCreateRequest{}, "PrincipalUpdateRequest": wire.PrincipalUpdateRequest{},
+	"Principal": wire.Principal{}, "PrincipalList": wire.PrincipalList{},
 	"KeyRotated": api.KeyRotated{}, "Identity": api.Identity{},
 	"ExportRequest": api.ExportRequest{}, "RedactRequest": api.RedactRequest{}, "Redacted": api.Redacted{},
 	"QuotasRequest": wire.QuotasRequest{}, "QuotasReply": wire.QuotasReply{}, "Quotas": secret.Quotas{}, "Use": secret.Use{},

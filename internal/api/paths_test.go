@@ -67,7 +67,7 @@ func TestPathTricks(t *testing.T) {
 	s := newService(t)
 	admin := s.tenant("acme")
 	s.put("acme", "kept", admin, "v")
-	good := map[string]string{"tenant": "acme", "name": "kept", "stage": "blue", "id": "tok_none"}
+	good := map[string]string{"tenant": "acme", "name": "kept", "stage": "blue", "id": "tok_none", "principal": "none"}
 	tried := 0
 	for _, r := range api.Routes() {
 		for _, param := range pathParams(r.Pattern) {
@@ -212,7 +212,7 @@ func TestMethods(t *testing.T) {
 	}
 	for pattern, methods := range allowed {
 		slices.Sort(methods)
-		path, _ := requestOf(api.Route{Pattern: pattern}, map[string]string{"tenant": "acme", "name": "a", "stage": "b", "id": "c"})
+		path, _ := requestOf(api.Route{Pattern: pattern}, map[string]string{"tenant": "acme", "name": "a", "stage": "b", "id": "c", "principal": "d"})
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "get", "NONSENSE"} {
 			if slices.Contains(methods, method) {
 				continue

@@ -3,6 +3,7 @@ package api
 import (
 	_ "embed"
 	"net/http"
+	"slices"
 	"time"
 
 	"fastness/internal/audit"
@@ -145,13 +146,59 @@ var routes = append([]*Route{
 		Response: "Secret", Failures: conflict, handle: removeLabel},
 }, concat(
 	quotaRoutes,
+	principalRoutes(tenantPath+"/principals", "a tenant's principals", false),
+	principalRoutes(Prefix+"/operators", "the operators", true),
 	tokenRoutes(tenantPath, "a tenant's credentials"),
 	tokenRoutes(Prefix, "the operators' credentials"),
+	accessKeyRoutes,
 	auditRoutes(tenantPath, "a tenant's", false),
 	auditRoutes(Prefix, "the deployment's", true),
 	[]*Route{{Method: post, Pattern: Prefix + "/audit/keys/rotate", Summary: "Give the log new signing keys",
 		Operator: true, Action: audit.AuditKeysRotate, Media: mediaText, Response: "KeySet", Failures: conflict, handle: rotateAuditKeys}},
 )...)
+
+// principalRoutes are the same for a tenant and for the deployment, whose
+// operators have nothing that could be changed.
+func principalRoutes(base, whose string, operator bool) []*Route {
+	one := base + "/{principal}"
+	routes := []*Route{
+		{Method: post, Pattern: base, Summary: "Add one to " + whose, Operator: operator,
+			Body: mediumBody, Action: audit.PrincipalCreate,
+			Request: "PrincipalCreateRequest", Response: "Principal", Success: created, Failures: conflict, handle: createPrincipal},
+		{Method: get, Pattern: base, Summary: "List " + whose, Operator: operator,
+			Action: audit.PrincipalList, Query: pageParams, Response: "PrincipalList", handle: listPrincipals},
+		{Method: get, Pattern: one, Summary: "Describe one of " + whose, Operator: operator,
+			Action: audit.PrincipalList, Response: "Principal", handle: getPrincipal},
+		{Method: del, Pattern: one, Summary: "Delete one of " + whose + " with all its credentials", Operator: operator,
+			Action: audit.PrincipalDelete, Success: noContent, Failures: conflict, handle: deletePrincipal},
+		{Method: post, Pattern: one + "/disable", Summary: "Refuse all credentials of one of " + whose, Operator: operator,
+			Action: audit.PrincipalDisable, Response: "Principal", Failures: conflict, handle: disablePrincipal},
+		{Method: post, Pattern: one + "/enable", Summary: "Let one of " + whose + " in again", Operator: operator,
+			Action: audit.PrincipalEnable, Response: "Principal", handle: enablePrincipal},
+	}
+	if operator {
+		return routes
+	}
+	return slices.Insert(routes, 3, &Route{Method: patch, Pattern: one, Summary: "Change grants and attributes of a principal",
+		Body: mediumBody, Action: audit.PrincipalUpdate,
+		Request: "PrincipalUpdateRequest", Response: "Principal", Failures: conflict, handle: updatePrincipal})
+}
+
+// accessKeyRoutes are a tenant's alone.
+var accessKeyRoutes = []*Route{
+	{Method: post, Pattern: tenantPath + "/accesskeys", Summary: "Make an access key for the AWS protocol",
+		Body: mediumBody, Action: audit.AccessKeyCreate,
+		Request: "TokenCreateRequest", Response: "AccessKeyCreated", Success: created, Failures: conflict, handle: createAccessKey},
+	{Method: get, Pattern: tenantPath + "/accesskeys", Summary: "List a tenant's access keys",
+		Action: audit.AccessKeyList, Query: append([]Param{principalParam}, pageParams...), Response: "TokenList", handle: listAccessKeys},
+	{Method: post, Pattern: tenantPath + "/accesskeys/{id}/rotate", Summary: "Put a new access key in the place of one",
+		Body: smallBody, Action: audit.AccessKeyRotate,
+		Request: "CredentialRotateRequest", Response: "AccessKeyCreated", Success: created, Failures: conflict, handle: rotateAccessKey},
+	{Method: del, Pattern: tenantPath + "/accesskeys/{id}", Summary: "Revoke an access key",
+		Action: audit.AccessKeyRevoke, Success: noContent, handle: revokeAccessKey},
+}
+
+var principalParam = Param{"principal", "string", "this principal's alone"}
 
 // tokenRoutes are the same for a tenant and for the deployment.
 func tokenRoutes(base, whose string) []*Route {
@@ -159,9 +206,13 @@ func tokenRoutes(base, whose string) []*Route {
 	return []*Route{
 		{Method: post, Pattern: base + "/tokens", Summary: "Add a token to " + whose, Operator: operator,
 			Body: mediumBody, Action: audit.TokenCreate,
-			Request: "TokenCreateRequest", Response: "TokenCreated", Success: created, handle: createToken},
+			Request: "TokenCreateRequest", Response: "TokenCreated", Success: created, Failures: conflict, handle: createToken},
 		{Method: get, Pattern: base + "/tokens", Summary: "List " + whose, Operator: operator,
-			Action: audit.TokenList, Query: pageParams, Response: "TokenList", handle: listTokens},
+			Action: audit.TokenList, Query: append([]Param{{"kind", "string", "token or accessKey"}, principalParam}, pageParams...),
+			Response: "TokenList", handle: listTokens},
+		{Method: post, Pattern: base + "/tokens/{id}/rotate", Summary: "Put a new token in the place of one of " + whose, Operator: operator,
+			Body: smallBody, Action: audit.TokenRotate,
+			Request: "CredentialRotateRequest", Response: "TokenCreated", Success: created, Failures: conflict, handle: rotateToken},
 		{Method: del, Pattern: base + "/tokens/{id}", Summary: "Revoke one of " + whose, Operator: operator,
 			Action: audit.TokenRevoke, Success: noContent, handle: revokeToken},
 	}

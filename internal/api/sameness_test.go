@@ -39,7 +39,11 @@ var validBodies = map[string]string{
 	"QuotasRequest":       `{"secrets":1000}`,
 	"TokenCreateRequest":  `{"principal":"p","grants":[{"role":"reader"}]}`,
 	"ExportRequest":       `{"nonce":"n"}`,
-	"RedactRequest":       `{"principal":"nobody"}`,
+
+	"PrincipalCreateRequest":  `{"name":"fresh"}`,
+	"PrincipalUpdateRequest":  `{"service":"web"}`,
+	"CredentialRotateRequest": `{"overlap":"1h"}`,
+	"RedactRequest":           `{"principal":"nobody"}`,
 }
 
 // seen is what a caller can tell two answers apart by.
@@ -81,7 +85,8 @@ func TestHiddenIsAbsent(t *testing.T) {
 				continue
 			}
 			send := func(tenant, name, id string) string {
-				path, body := requestOf(r, map[string]string{"tenant": tenant, "name": name, "stage": "blue", "id": id})
+				principal := map[bool]string{true: "p", false: "none"}[id == foreign]
+				path, body := requestOf(r, map[string]string{"tenant": tenant, "name": name, "stage": "blue", "id": id, "principal": principal})
 				return seen(t, s.do(r.Method, path, token, body))
 			}
 			same := func(what, a, b string) {
@@ -134,7 +139,7 @@ func TestEveryRefusalIsRecorded(t *testing.T) {
 		if r.Open || r.Pattern == api.Prefix+"/whoami" {
 			continue
 		}
-		params := map[string]string{"tenant": "acme", "name": "hidden/a", "stage": "blue", "id": "tok_none"}
+		params := map[string]string{"tenant": "acme", "name": "hidden/a", "stage": "blue", "id": "tok_none", "principal": "none"}
 		path, body := requestOf(r, params)
 		note := func(what string, a answer) {
 			if a.status < 400 {

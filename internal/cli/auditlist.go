@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -60,22 +61,22 @@ func parseWhen(flag, s string, now time.Time) (time.Time, error) {
 	return time.Time{}, usagef("%s: %s is no time; write 2006-01-02T15:04:05Z, 2006-01-02, or how long ago: 24h, 7d", flag, quote(s))
 }
 
-var entryHead = []string{"INDEX", "TIME", "TENANT", "PRINCIPAL", "ACTION", "SECRET", "VERSION", "RESULT", "FROM"}
+var entryHead = []string{"INDEX", "TIME", "TENANT", "PRINCIPAL", "ACTION", "ABOUT", "VERSION", "RESULT", "FROM"}
 
 func entryRow(e audit.Entry) []string {
 	version := e.Version
 	if e.NewVersion != "" {
 		version = e.OldVersion + "→" + e.NewVersion
 	}
-	who, name := e.UserID, e.SecretName
+	who, about := e.UserID, cmp.Or(e.SecretName, e.Target)
 	if e.Redacted {
 		who = "(redacted)"
 	}
 	if e.Count > 1 {
-		name = fmt.Sprintf("(%d times)", e.Count)
+		about = fmt.Sprintf("(%d times)", e.Count)
 	}
 	return []string{fmt.Sprint(e.Index), when(e.Timestamp), orDash(string(e.TenantID)), orDash(who), string(e.Action),
-		orDash(name), orDash(version), string(e.Result), orDash(e.IPAddress)}
+		orDash(about), orDash(version), string(e.Result), orDash(e.IPAddress)}
 }
 
 func (a *app) auditListCommand() *cobra.Command {

@@ -41,7 +41,7 @@ fastness run -- ./server`,
 	addTo(root, groupSecrets, a.putCommand(), a.getCommand(), a.listCommand(), a.describeCommand(), a.versionsCommand(),
 		a.rotateCommand(), a.updateCommand(), a.stageCommand(), a.deleteCommand(), a.restoreCommand(), a.dueCommand(),
 		a.runCommand(), a.importCommand(), a.exportCommand())
-	addTo(root, groupAdmin, a.auditCommand(), a.tokenCommand(), a.tenantCommand(), a.quotaCommand(), a.keyCommand())
+	addTo(root, groupAdmin, a.auditCommand(), a.principalCommand(), a.tokenCommand(), a.accessKeyCommand(), a.tenantCommand(), a.quotaCommand(), a.keyCommand())
 	addTo(root, groupServe, a.devCommand(), a.serverCommand(), a.operatorCommand())
 	root.AddCommand(a.versionCommand(), a.docsCommand(root))
 	return root

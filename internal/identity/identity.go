@@ -121,7 +121,8 @@ func isDigits(s string) bool {
 }
 
 // CheckPrincipal checks the name of a person or a service: 1 to MaxPrincipal
-// of A-Z a-z 0-9 . _ @ : / -, and neither System nor Local.
+// of A-Z a-z 0-9 . _ @ : / -, and neither System nor Local, nor one that the
+// path of a URL cannot carry.
 func CheckPrincipal(s string) error {
 	const field = "principal"
 	if len(s) < 1 || len(s) > MaxPrincipal {
@@ -132,8 +133,11 @@ func CheckPrincipal(s string) error {
 			return secret.Invalid(field, "only A-Z, a-z, 0-9 and . _ @ : / - are allowed")
 		}
 	}
-	if s == System || s == Local {
+	switch s {
+	case System, Local:
 		return secret.Invalid(field, "\"system\" and \"local\" are reserved")
+	case ".", "..", "/":
+		return secret.Invalid(field, `".", ".." and "/" are not allowed`)
 	}
 	return nil
 }

@@ -59,7 +59,7 @@ func TestClientTour(t *testing.T) {
 	if _, err := newClient(t, s, reader.Token).Session("").Get(ctx, "db/password", client.Selector{}); !errors.Is(err, secret.ErrNotFound) {
 		t.Errorf("hidden: %v", err)
 	}
-	if p := do[client.Page[client.TokenInfo]](t)(credentials.List(ctx, 0, "")); len(p.Items) != 3 {
+	if p := do[client.Page[client.TokenInfo]](t)(credentials.List(ctx, client.CredentialQuery{})); len(p.Items) != 3 {
 		t.Errorf("credentials: %+v", p)
 	}
 	if err := credentials.Revoke(ctx, reader.ID); err != nil {

@@ -27,20 +27,10 @@ func (v *Vault) AuthenticateAccessKey(ctx context.Context, o Origin, id string, 
 	if err == nil {
 		err = verify(func() (*secretbuf.Buffer, error) { return v.openAccessKey(ctx, i) })
 	}
-	if err == nil {
-		err = v.noteUse(ctx, i)
+	if errors.Is(err, secret.ErrUnauthenticated) {
+		err = store.ErrAbsent
 	}
-	switch {
-	case errors.Is(err, store.ErrAbsent), errors.Is(err, secret.ErrUnauthenticated):
-		return nil, v.Refuse(ctx, o, v.attempts.failed(o.Address))
-	case err != nil:
-		return nil, v.Refuse(ctx, o, v.answer(err))
-	}
-	c := callerOf(o, i)
-	if err := v.pace(ctx, c); err != nil {
-		return nil, err
-	}
-	return c, nil
+	return v.letIn(ctx, o, i, err, []byte(id))
 }
 
 // accessKey finds an access key with its principal and tenant, among those
@@ -58,15 +48,19 @@ func (v *Vault) accessKey(ctx context.Context, id string) (*store.Identity, erro
 
 func (v *Vault) openAccessKey(ctx context.Context, i *store.Identity) (half *secretbuf.Buffer, err error) {
 	c := i.Credential
-	var key *heldKey
 	err = v.store.View(ctx, func(r store.Reader) error {
-		key.release() // of a run that failed
-		key, err = v.key(r, c.Tenant, c.Key, secret.AES256GCM)
+		half.Release()                         // of a run that failed
+		now, err := r.Credentials().ByID(c.ID) // the tenant's key may be another by now
+		if err != nil {
+			return err
+		}
+		key, err := v.key(r, c.Tenant, now.Credential.Key, secret.AES256GCM)
+		if err != nil {
+			return err
+		}
+		defer key.release()
+		half, err = key.kek.OpenAccessKey(c.Tenant, c.ID, now.Credential.Sealed)
 		return err
 	})
-	defer key.release()
-	if err != nil {
-		return nil, err
-	}
-	return key.kek.OpenAccessKey(c.Tenant, c.ID, c.Sealed)
+	return half, err
 }

@@ -76,12 +76,18 @@ func (v *Vault) Authenticate(ctx context.Context, o Origin, token []byte) (*Call
 		return nil, v.refuseCredential(ctx, o, token)
 	}
 	i, err := v.identity(ctx, hash)
+	return v.letIn(ctx, o, i, err, token)
+}
+
+// letIn ends a look-up of the credential that a request has brought, whose
+// holder has proven to have it.
+func (v *Vault) letIn(ctx context.Context, o Origin, i *store.Identity, err error, brought []byte) (*Caller, error) {
 	if err == nil {
 		err = v.admit(ctx, i)
 	}
 	switch {
 	case errors.Is(err, store.ErrAbsent):
-		return nil, v.refuseCredential(ctx, o, token)
+		return nil, v.refuseCredential(ctx, o, brought)
 	case err != nil:
 		return nil, v.Refuse(ctx, o, v.answer(err))
 	}

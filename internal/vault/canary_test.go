@@ -127,7 +127,7 @@ func TestCanary(t *testing.T) {
 	defer token.Token.Release()
 	c.add(token.Token.Bytes())
 	c.show("new token", token)
-	c.show("tokens", must(s.Credentials().List(ctx, 0, ""))(t))
+	c.show("tokens", must(s.Credentials().List(ctx, vault.CredentialQuery{}))(t))
 	c.show("caller", must(f.Authenticate(ctx, vault.Origin{}, token.Token.Bytes()))(t))
 	must(s.RotateKey(ctx, nil))(t)
 	must(f.Operator().DevTenant(ctx, "acme"))(t).Release()

@@ -11,64 +11,29 @@ import (
 	"fastness/internal/identity"
 	"fastness/internal/policy"
 	"fastness/internal/secret"
-	"fastness/internal/secretbuf"
 	"fastness/internal/store"
 )
 
 // Credentials is a caller's handle to the credentials of one tenant, or of
-// the deployment's operators.
-type Credentials struct {
-	vault *Vault
-	// authorize decides whether the caller may manage them, and returns whose
-	// they are: the zero id is the operators'.
-	authorize func(r store.Reader) (secret.TenantID, error)
-	entry     func(audit.Action) audit.Entry
-	scope     string // names the list in cursors
-}
+// the deployment's operators: bearer tokens and, of tenants, access keys.
+type Credentials struct{ realm }
 
 // Credentials is the handle to the tenant's credentials. It works on a
 // suspended tenant for operators only.
-func (s *Session) Credentials() *Credentials {
-	return &Credentials{
-		vault: s.vault,
-		authorize: func(r store.Reader) (secret.TenantID, error) {
-			t, err := s.administered(r)
-			if err != nil {
-				return secret.TenantID{}, err
-			}
-			return t.ID, s.authorize(r, t, policy.ManageTokens)
-		},
-		entry: func(a audit.Action) audit.Entry { return s.entry(a, "") },
-		scope: "tokens\x00" + string(s.tenant),
-	}
-}
+func (s *Session) Credentials() *Credentials { return &Credentials{s.realm()} }
 
 // Credentials is the handle to the operators' credentials.
-func (o *Operator) Credentials() *Credentials {
-	return &Credentials{
-		vault:     o.vault,
-		authorize: func(store.Reader) (secret.TenantID, error) { return secret.TenantID{}, o.allow(policy.ManageTokens) },
-		entry:     func(a audit.Action) audit.Entry { return o.caller.entry(o.vault, a) },
-		scope:     "operators",
-	}
-}
+func (o *Operator) Credentials() *Credentials { return &Credentials{o.realm()} }
 
-// TokenSpec says what token to make.
+// TokenSpec says what token or access key to make.
 type TokenSpec struct {
-	Principal   string
-	Grants      []policy.Grant // of a tenant's principal; an operator has none
-	Service     string
+	Principal string
+	// Grants narrow those of a tenant's principal; none if they are enough. An
+	// operator has none.
+	Grants      []policy.Grant
+	Service     string // the principal's, if the principal has one
 	Environment secret.Environment
 	TTL         time.Duration // 0 never expires
-}
-
-// NewToken is a token, which is told only here. The receiver releases it.
-type NewToken struct {
-	ID        string
-	Principal string
-	Token     *secretbuf.Buffer
-	Created   time.Time
-	Expires   time.Time // zero: never
 }
 
 // TokenInfo is what is told of a credential.
@@ -76,25 +41,21 @@ type TokenInfo struct {
 	ID          string
 	Kind        store.CredentialKind
 	Principal   string
-	Grants      []policy.Grant
+	Grants      []policy.Grant // those of its principal, if it has none of its own
 	Service     string
 	Environment secret.Environment
 	Created     time.Time
 	Expires     time.Time
 	Revoked     time.Time
 	LastUsed    time.Time // a day
+	Source      string    // how it was come by; "" if it was made here
 }
 
 func (t TokenSpec) validate(operator bool) error {
 	if err := identity.CheckPrincipal(t.Principal); err != nil {
 		return err
 	}
-	if t.Service != "" {
-		if err := secret.CheckService("service", t.Service); err != nil {
-			return err
-		}
-	}
-	if _, err := secret.ParseEnvironment(string(t.Environment)); err != nil {
+	if err := checkAttributes(t.Service, t.Environment); err != nil {
 		return err
 	}
 	if t.TTL != 0 && (t.TTL < identity.MinExpiry || t.TTL > identity.MaxExpiry) {
@@ -109,83 +70,76 @@ func (t TokenSpec) validate(operator bool) error {
 	return policy.ValidateGrants(t.Grants)
 }
 
-// Create makes a token. A principal that is not there is made with it: a
-// service with the attributes given, that sets its credentials no bound.
-func (c *Credentials) Create(ctx context.Context, spec TokenSpec) (*NewToken, error) {
-	return c.create(ctx, spec, func(store.Tx) error { return nil })
+// credential makes the row of a new credential, without its id and secret.
+func (t TokenSpec) credential(kind store.CredentialKind, now time.Time) *store.Credential {
+	c := &store.Credential{
+		Kind: kind, Principal: t.Principal, Grants: orNone(t.Grants), Service: t.Service, Environment: t.Environment, Created: now,
+	}
+	if t.TTL != 0 {
+		c.Expires = now.Add(t.TTL)
+	}
+	return c
 }
 
-// create makes a token if check finds nothing against it.
-func (c *Credentials) create(ctx context.Context, spec TokenSpec, check func(store.Tx) error) (*NewToken, error) {
-	token, hash := identity.NewToken()
-	cred := &store.Credential{
-		ID: identity.NewTokenID(), Kind: store.Token, Principal: spec.Principal, Hash: hash,
-		Service: spec.Service, Environment: spec.Environment, Created: c.vault.now(),
+// add stores a new credential of a realm with its principal, which it makes if
+// it is not there.
+func (c *Credentials) add(tx store.Tx, cred *store.Credential) error {
+	if err := c.makeRoom(tx, cred.Tenant); err != nil {
+		return err
 	}
-	if len(spec.Grants) > 0 {
-		cred.Grants = spec.Grants
+	if err := c.belong(tx, cred); err != nil {
+		return err
 	}
-	if spec.TTL != 0 {
-		cred.Expires = cred.Created.Add(spec.TTL)
-	}
-	err := c.vault.change(ctx, c.entry(audit.TokenCreate), func(tx store.Tx, e *audit.Entry) error {
-		row := *cred // f may run again
-		var err error
-		if row.Tenant, err = c.authorize(tx); err != nil {
-			return err
-		}
-		if err := spec.validate(row.Tenant.IsZero()); err != nil {
-			return err
-		}
-		if err := check(tx); err != nil {
-			return err
-		}
-		if err := c.makeRoom(tx, row.Tenant); err != nil {
-			return err
-		}
-		e.Detail, e.Target = "token "+row.ID, row.Principal
-		if err := belong(tx, &row); err != nil {
-			return err
-		}
-		return tx.EditCredentials().Create(&row)
-	})
-	if err != nil {
-		token.Release()
-		return nil, err
-	}
-	return &NewToken{ID: cred.ID, Principal: cred.Principal, Token: token, Created: cred.Created, Expires: cred.Expires}, nil
+	return tx.EditCredentials().Create(cred)
 }
 
 // belong finds the principal that a new credential names, or makes it, and
 // holds the two together: the credential must have grants from one of them, and
 // cannot be of another service or environment than its principal. What it
 // shares with its principal it takes from there.
-func belong(tx store.Tx, c *store.Credential) error {
-	p, err := tx.Principals().Principal(c.Tenant, c.Principal)
+func (c *Credentials) belong(tx store.Tx, cred *store.Credential) error {
+	p, err := tx.Principals().Principal(cred.Tenant, cred.Principal)
 	if errors.Is(err, store.ErrAbsent) {
 		p = &store.Principal{
-			Tenant: c.Tenant, Name: c.Principal, Service: c.Service, Environment: c.Environment, Created: c.Created,
+			Tenant: cred.Tenant, Name: cred.Principal, Service: cred.Service, Environment: cred.Environment, Created: cred.Created,
 		}
-		if c.Tenant.IsZero() {
+		if cred.Tenant.IsZero() {
 			p.Kind = store.OperatorKind
 		}
-		err = tx.EditPrincipals().Create(p)
+		err = c.vault.addPrincipal(tx, p)
 	}
 	switch {
 	case err != nil:
 		return err
-	case !c.Tenant.IsZero() && c.Grants == nil && p.Grants == nil:
+	case !p.Disabled.IsZero():
+		return secret.Conflict("the principal is disabled")
+	case !cred.Tenant.IsZero() && cred.Grants == nil && p.Grants == nil:
 		return secret.Invalid("grants", "at least one grant, since the principal has none")
+	case p.Kind != store.Service && cred.Service != "":
+		return secret.Invalid("service", "only a service has one")
+	case p.Kind != store.Service && cred.Environment != "":
+		return secret.Invalid("environment", "only a service has one")
+	}
+	if err := fits(cred, p); err != nil {
+		return err
+	}
+	if cred.Service == p.Service {
+		cred.Service = ""
+	}
+	if cred.Environment == p.Environment {
+		cred.Environment = ""
+	}
+	return nil
+}
+
+// fits refuses a credential of another service or environment than its
+// principal's.
+func fits(c *store.Credential, p *store.Principal) error {
+	switch {
 	case p.Service != "" && c.Service != "" && c.Service != p.Service:
-		return secret.Invalid("service", "the principal is another service")
+		return secret.Invalid("service", fmt.Sprintf("principal and credential differ: %s and %s", p.Service, c.Service))
 	case p.Environment != "" && c.Environment != "" && c.Environment != p.Environment:
-		return secret.Invalid("environment", "the principal is of another environment")
-	}
-	if c.Service == p.Service {
-		c.Service = ""
-	}
-	if c.Environment == p.Environment {
-		c.Environment = ""
+		return secret.Invalid("environment", fmt.Sprintf("principal and credential differ: %s and %s", p.Environment, c.Environment))
 	}
 	return nil
 }
@@ -227,35 +181,85 @@ func dropEnded(tx store.Tx, t secret.TenantID, by time.Time, limit int) (int, er
 	return len(ended), nil
 }
 
-// List tells the credentials by id, revoked ones too.
-func (c *Credentials) List(ctx context.Context, limit int, cursor string) (Page[TokenInfo], error) {
+// CredentialQuery asks for credentials. The zero value asks for the first page
+// of all.
+type CredentialQuery struct {
+	Kind      *store.CredentialKind // nil: tokens and access keys
+	Principal string                // only this one's
+	Limit     int                   // 1 to secret.MaxPage; 0 is secret.DefaultPage
+	Cursor    string                // a page's Next
+}
+
+func (q CredentialQuery) matches(c *store.Credential) bool {
+	return (q.Kind == nil || *q.Kind == c.Kind) && (q.Principal == "" || q.Principal == c.Principal)
+}
+
+// scope names the list in cursors.
+func (q CredentialQuery) scope(realm string) string {
+	kind := "all"
+	if q.Kind != nil {
+		kind = fmt.Sprint(*q.Kind)
+	}
+	return "tokens\x00" + realm + "\x00" + kind + "\x00" + q.Principal
+}
+
+// action is what a listing is in the audit log.
+func (q CredentialQuery) action() audit.Action {
+	if q.Kind != nil && *q.Kind == store.AccessKey {
+		return audit.AccessKeyList
+	}
+	return audit.TokenList
+}
+
+// List tells the credentials by id, those that have ended too.
+func (c *Credentials) List(ctx context.Context, q CredentialQuery) (Page[TokenInfo], error) {
 	var page Page[TokenInfo]
-	limit, err := pageSize(limit)
+	e, scope := c.entry(q.action()), q.scope(c.name)
+	e.Target = q.Principal
+	limit, err := pageSize(q.Limit)
 	if err != nil {
-		return page, c.vault.refuse(ctx, c.entry(audit.TokenList), err)
+		return page, c.vault.refuse(ctx, e, err)
 	}
-	after, err := c.vault.parseCursor(c.scope, cursor)
+	after, err := c.vault.parseCursor(scope, q.Cursor)
 	if err != nil {
-		return page, c.vault.refuse(ctx, c.entry(audit.TokenList), err)
+		return page, c.vault.refuse(ctx, e, err)
 	}
-	err = c.vault.store.View(ctx, func(r store.Reader) error {
-		t, err := c.authorize(r)
-		if err != nil {
-			return err
-		}
-		rows, err := r.Credentials().List(t, after, limit+1)
+	err = c.look(ctx, e, policy.ManageTokens, func(r store.Reader, t secret.TenantID) error {
+		rows, err := listCredentials(r, t, q, after, limit+1)
 		if err != nil {
 			return err
 		}
 		page = Page[TokenInfo]{Items: []TokenInfo{}}
 		if len(rows) > limit {
 			rows = rows[:limit]
-			page.Next = c.vault.cursor(c.scope, rows[limit-1].ID)
+			page.Next = c.vault.cursor(scope, rows[limit-1].ID)
 		}
 		page.Items, err = tokenInfos(r, page.Items, rows)
 		return err
 	})
-	return settled(page, c.vault.conclude(ctx, c.entry(audit.TokenList), err))
+	return settled(page, err)
+}
+
+// listCredentials returns up to limit credentials that match.
+func listCredentials(r store.Reader, t secret.TenantID, q CredentialQuery, after string, limit int) (out []*store.Credential, err error) {
+	for {
+		rows, err := r.Credentials().List(t, after, secret.MaxPage)
+		if err != nil {
+			return nil, err
+		}
+		for _, row := range rows {
+			after = row.ID
+			if !q.matches(row) {
+				continue
+			}
+			if out = append(out, row); len(out) == limit {
+				return out, nil
+			}
+		}
+		if len(rows) < secret.MaxPage {
+			return out, nil
+		}
+	}
 }
 
 // tokenInfos appends what is told of credentials of one tenant.
@@ -280,7 +284,7 @@ func tokenInfo(c *store.Credential, p *store.Principal) TokenInfo {
 	info := TokenInfo{
 		ID: c.ID, Kind: c.Kind, Principal: c.Principal, Grants: c.Grants,
 		Service: cmp.Or(c.Service, p.Service), Environment: cmp.Or(c.Environment, p.Environment),
-		Created: c.Created, Expires: c.Expires, Revoked: c.Revoked, LastUsed: dayTime(c.LastUsed),
+		Created: c.Created, Expires: c.Expires, Revoked: c.Revoked, LastUsed: dayTime(c.LastUsed), Source: c.Source,
 	}
 	if c.Grants == nil {
 		info.Grants = p.Grants
@@ -291,19 +295,19 @@ func tokenInfo(c *store.Credential, p *store.Principal) TokenInfo {
 // Revoke ends a credential: the next request that brings it is refused.
 // Revoking it again does nothing.
 func (c *Credentials) Revoke(ctx context.Context, id string) error {
-	return c.vault.change(ctx, c.entry(audit.TokenRevoke), func(tx store.Tx, e *audit.Entry) error {
-		t, err := c.authorize(tx)
-		if err != nil {
-			return err
-		}
-		i, err := tx.Credentials().ByID(id)
-		if errors.Is(err, store.ErrAbsent) || err == nil && i.Credential.Tenant != t {
-			return secret.ErrNotFound
-		}
+	return c.revoke(ctx, audit.TokenRevoke, id, func(*store.Credential) bool { return true })
+}
+
+func (c *Credentials) revoke(ctx context.Context, a audit.Action, id string, meant func(*store.Credential) bool) error {
+	return c.change(ctx, c.entry(a), policy.ManageTokens, func(tx store.Tx, t secret.TenantID, e *audit.Entry) error {
+		i, err := credential(tx, t, id)
 		if err != nil {
 			return err
 		}
 		cred := i.Credential
+		if !meant(cred) {
+			return secret.ErrNotFound
+		}
 		e.Detail, e.Target = "credential "+cred.ID, cred.Principal
 		if !cred.Revoked.IsZero() {
 			return nil
@@ -313,118 +317,41 @@ func (c *Credentials) Revoke(ctx context.Context, id string) error {
 	})
 }
 
-// InitToken makes the deployment's first operator token; ErrExists while there
-// is a live one.
-func (o *Operator) InitToken(ctx context.Context) (*NewToken, error) {
-	return o.Credentials().create(ctx, TokenSpec{Principal: "operator"}, func(tx store.Tx) error {
-		there, err := o.vault.anyOperator(tx, func(*store.Identity) bool { return true })
-		if err == nil && there {
-			err = &secret.Error{Code: secret.ErrExists.Code, Detail: "the deployment has an operator already"}
-		}
-		return err
-	})
+// credential reads a credential of a tenant, or of the operators.
+func credential(r store.Reader, t secret.TenantID, id string) (*store.Identity, error) {
+	i, err := r.Credentials().ByID(id)
+	if errors.Is(err, store.ErrAbsent) || err == nil && i.Credential.Tenant != t {
+		return nil, secret.ErrNotFound
+	}
+	return i, err
 }
 
-// anyOperator reports whether an operator that counts has a live credential.
-func (v *Vault) anyOperator(r store.Reader, counts func(*store.Identity) bool) (bool, error) {
-	var nobody secret.TenantID
-	creds, err := r.Credentials().List(nobody, "", secret.MaxTokens)
-	if err != nil {
-		return false, err
-	}
-	for _, c := range creds {
-		p, err := r.Principals().Principal(nobody, c.Principal)
-		if err != nil {
-			return false, err
-		}
-		if i := (&store.Identity{Credential: c, Principal: p}); usable(i, v.now()) && counts(i) {
-			return true, nil
-		}
-	}
-	return false, nil
-}
-
-// devPrincipal is the operator of a development server.
-const devPrincipal = "dev-operator"
-
-// DevTenant prepares a development server: the tenant, created on the first
-// call and found again with its administrator's access key on later ones, and
-// a new operator token in the place of the tenant's; the last one is revoked.
-func (o *Operator) DevTenant(ctx context.Context, name secret.TenantName) (*NewTenant, error) {
-	made, err := o.CreateTenant(ctx, name, "")
+// successor prepares the credential that takes the place of one that is live:
+// of the same principal, with the same grants, and the life that the old one
+// was given, anew. The old one ends after the overlap; at once if that is zero.
+func (c *Credentials) successor(tx store.Tx, old *store.Credential, overlap time.Duration) (*store.Credential, error) {
+	now := c.vault.now()
 	switch {
-	case errors.Is(err, secret.ErrExists):
-		made, err = o.openAdministrator(ctx, name)
-	case err == nil:
-		made.Token.Release()
+	case overlap < 0 || overlap > MaxOverlap:
+		return nil, secret.Limited("overlap", "0 to 30 days")
+	case !live(old, now):
+		return nil, secret.Conflict("the credential has ended")
+	case old.Source != "":
+		return nil, secret.Conflict("the credential is of a session; log in again")
 	}
-	if err != nil {
-		return nil, err
+	next := *old
+	next.Created, next.LastUsed, next.MFA, next.Revision = now, 0, time.Time{}, 0
+	if !old.Expires.IsZero() {
+		next.Expires = now.Add(old.Expires.Sub(old.Created))
 	}
-	token, err := o.renewDevToken(ctx)
-	if err != nil {
-		made.SecretAccessKey.Release()
-		return nil, err
+	switch end := now.Add(overlap); {
+	case overlap == 0:
+		old.Revoked = now
+	case old.Expires.IsZero() || end.Before(old.Expires):
+		old.Expires = end
 	}
-	made.Token = token.Token
-	return made, nil
+	return &next, tx.EditCredentials().Update(old)
 }
 
-// openAdministrator opens the access key that a tenant was made with.
-func (o *Operator) openAdministrator(ctx context.Context, name secret.TenantName) (*NewTenant, error) {
-	var made *NewTenant
-	err := o.vault.store.View(ctx, func(r store.Reader) error {
-		t, err := tenantByName(r, name)
-		if err != nil {
-			return err
-		}
-		made, err = o.openAccessKey(r, t)
-		return err
-	})
-	e := o.entry(audit.TokenList, name)
-	e.Detail = "access key opened"
-	return settled(made, o.vault.conclude(ctx, e, err))
-}
-
-func (o *Operator) openAccessKey(r store.Reader, t *store.Tenant) (*NewTenant, error) {
-	creds, err := r.Credentials().OfPrincipal(t.ID, firstAdministrator, secret.MaxTokens)
-	if err != nil {
-		return nil, err
-	}
-	for _, c := range creds {
-		if c.Kind != store.AccessKey || !live(c, o.vault.now()) {
-			continue
-		}
-		key, err := o.vault.key(r, t.ID, c.Key, secret.AES256GCM)
-		if err != nil {
-			return nil, err
-		}
-		defer key.release()
-		plain, err := key.kek.OpenAccessKey(t.ID, c.ID, c.Sealed)
-		return &NewTenant{Name: t.Name, Account: t.Account, Region: o.vault.region, AccessKeyID: c.ID, SecretAccessKey: plain}, err
-	}
-	return nil, secret.ErrNotFound
-}
-
-func (o *Operator) renewDevToken(ctx context.Context) (*NewToken, error) {
-	var old []string
-	err := o.vault.store.View(ctx, func(r store.Reader) error {
-		creds, err := r.Credentials().List(secret.TenantID{}, "", secret.MaxTokens)
-		old = nil
-		for _, c := range creds {
-			if c.Principal == devPrincipal && c.Revoked.IsZero() {
-				old = append(old, c.ID)
-			}
-		}
-		return err
-	})
-	for _, id := range old {
-		if err == nil {
-			err = o.Credentials().Revoke(ctx, id)
-		}
-	}
-	if err != nil {
-		return nil, o.vault.answer(err)
-	}
-	return o.Credentials().Create(ctx, TokenSpec{Principal: devPrincipal})
-}
+// MaxOverlap is how long a credential may live on beside its successor.
+const MaxOverlap = 30 * 24 * time.Hour

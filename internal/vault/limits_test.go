@@ -123,8 +123,8 @@ func TestPageLimits(t *testing.T) {
 		for what, err := range map[string]error{
 			"secrets":   errOf(s.List(ctx, vault.ListQuery{Limit: n})),
 			"versions":  errOf(s.Versions(ctx, "db", n, "")),
-			"tokens":    errOf(s.Credentials().List(ctx, n, "")),
-			"operators": errOf(f.Operator().Credentials().List(ctx, n, "")),
+			"tokens":    errOf(s.Credentials().List(ctx, vault.CredentialQuery{Limit: n})),
+			"operators": errOf(f.Operator().Credentials().List(ctx, vault.CredentialQuery{Limit: n})),
 			"tenants":   errOf(f.Operator().Tenants(ctx, n, "")),
 			"audit":     errOf(a.List(ctx, vault.AuditQuery{Limit: n})),
 		} {

@@ -158,7 +158,7 @@ func TestCursors(t *testing.T) {
 		t.Errorf("a cursor to the same place differs: %s, %s", good, again)
 	}
 	versions := must(s.Versions(ctx, "a", 1, ""))(t).Next
-	tokens := must(s.Credentials().List(ctx, 1, ""))(t).Next
+	tokens := must(s.Credentials().List(ctx, vault.CredentialQuery{Limit: 1}))(t).Next
 	flipped := []byte(good)
 	flipped[len(flipped)/2] ^= 1
 	for what, cursor := range map[string]string{

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"io"
 	"reflect"
-	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"fastness/fastnesstest"
 	"fastness/internal/audit"
@@ -44,6 +44,7 @@ type (
 	sessionCall    func(testing.TB, *vault.Session, secret.Name) error
 	auditCall      func(*vault.Audit) error
 	credentialCall func(*vault.Credentials) error
+	principalCall  func(*vault.Principals) error
 )
 
 func onSecret(name string, a audit.Action, writes bool, call sessionCall) method {
@@ -71,6 +72,27 @@ func onCredentials(name string, a audit.Action, call credentialCall) method {
 		call: func(_ testing.TB, f *fastnesstest.Fixture, c *vault.Caller, tenant secret.TenantName, _ secret.Name) error {
 			return call(f.Session(c, tenant).Credentials())
 		}}
+}
+
+func onPrincipals(name string, a audit.Action, call principalCall) method {
+	return method{name: name, action: a, administration: true,
+		call: func(_ testing.TB, f *fastnesstest.Fixture, c *vault.Caller, tenant secret.TenantName, _ secret.Name) error {
+			return call(f.Session(c, tenant).Principals())
+		}}
+}
+
+// credentialOf finds a credential of a principal; one that is not there if it
+// has none, or the caller may not know.
+func credentialOf(c *vault.Credentials, principal string, kind store.CredentialKind) string {
+	page, err := c.List(ctx, vault.CredentialQuery{Kind: &kind})
+	if err == nil {
+		for _, info := range page.Items {
+			if info.Principal == principal && info.Revoked.IsZero() {
+				return info.ID
+			}
+		}
+	}
+	return "tok_none"
 }
 
 func (m method) administrative() method { m.administration = true; return m }
@@ -160,15 +182,50 @@ var methods = []method{
 		}
 		return err
 	}),
-	onCredentials("List tokens", audit.TokenList, func(c *vault.Credentials) error { return errOf(c.List(ctx, 0, "")) }),
-	onCredentials("Revoke", audit.TokenRevoke, func(c *vault.Credentials) error {
-		page, err := c.List(ctx, 0, "")
-		if err != nil {
-			return c.Revoke(ctx, "tok_none")
-		}
-		i := slices.IndexFunc(page.Items, func(info vault.TokenInfo) bool { return info.Principal == "new" })
-		return c.Revoke(ctx, page.Items[i].ID)
+	onCredentials("List tokens", audit.TokenList, func(c *vault.Credentials) error {
+		return errOf(c.List(ctx, vault.CredentialQuery{}))
 	}),
+	onCredentials("Rotate token", audit.TokenRotate, func(c *vault.Credentials) error {
+		token, err := c.Rotate(ctx, credentialOf(c, "new", store.Token), 0)
+		if err == nil {
+			token.Token.Release()
+		}
+		return err
+	}),
+	onCredentials("Revoke", audit.TokenRevoke, func(c *vault.Credentials) error {
+		return c.Revoke(ctx, credentialOf(c, "new", store.Token))
+	}),
+	onCredentials("CreateAccessKey", audit.AccessKeyCreate, func(c *vault.Credentials) error {
+		key, err := c.CreateAccessKey(ctx, vault.TokenSpec{Principal: "new", Grants: []policy.Grant{{Role: policy.Reader}}})
+		if err == nil {
+			key.Secret.Release()
+		}
+		return err
+	}),
+	onCredentials("RotateAccessKey", audit.AccessKeyRotate, func(c *vault.Credentials) error {
+		key, err := c.RotateAccessKey(ctx, credentialOf(c, "new", store.AccessKey), time.Hour)
+		if err == nil {
+			key.Secret.Release()
+		}
+		return err
+	}),
+	onCredentials("List access keys", audit.AccessKeyList, func(c *vault.Credentials) error {
+		return errOf(c.List(ctx, vault.CredentialQuery{Kind: ptr(store.AccessKey)}))
+	}),
+	onCredentials("RevokeAccessKey", audit.AccessKeyRevoke, func(c *vault.Credentials) error {
+		return c.RevokeAccessKey(ctx, credentialOf(c, "new", store.AccessKey))
+	}),
+	onPrincipals("Create principal", audit.PrincipalCreate, func(p *vault.Principals) error {
+		return errOf(p.Create(ctx, vault.PrincipalSpec{Name: "made", Grants: []policy.Grant{{Role: policy.Reader}}}))
+	}),
+	onPrincipals("List principals", audit.PrincipalList, func(p *vault.Principals) error { return errOf(p.List(ctx, 0, "")) }),
+	onPrincipals("Get principal", audit.PrincipalList, func(p *vault.Principals) error { return errOf(p.Get(ctx, "made")) }),
+	onPrincipals("Update principal", audit.PrincipalUpdate, func(p *vault.Principals) error {
+		return errOf(p.Update(ctx, "made", vault.PrincipalPatch{Service: ptr("web")}))
+	}),
+	onPrincipals("Disable", audit.PrincipalDisable, func(p *vault.Principals) error { return errOf(p.Disable(ctx, "made")) }),
+	onPrincipals("Enable", audit.PrincipalEnable, func(p *vault.Principals) error { return errOf(p.Enable(ctx, "made")) }),
+	onPrincipals("Delete principal", audit.PrincipalDelete, func(p *vault.Principals) error { return p.Delete(ctx, "made") }),
 	onLog("List entries", audit.AuditList, func(a *vault.Audit) error { return errOf(a.List(ctx, vault.AuditQuery{Limit: 1})) }),
 	onLog("Tail", audit.AuditList, func(a *vault.Audit) error {
 		ctx, cancel := context.WithCancel(ctx)
@@ -199,11 +256,11 @@ var methods = []method{
 // TestMethodsAreAll: the table has every exported method of the handles, but
 // for those that only lead to another handle or record a front's refusal.
 func TestMethodsAreAll(t *testing.T) {
-	listed := map[string]bool{"Credentials": true, "Guarded": true, "Refused": true, "RotateKeys": true}
+	listed := map[string]bool{"Credentials": true, "Guarded": true, "Principals": true, "Refused": true, "RotateKeys": true}
 	for _, m := range methods {
 		listed[strings.Fields(m.name)[0]] = true
 	}
-	for _, handle := range []any{&vault.Session{}, &vault.Audit{}, &vault.Credentials{}} {
+	for _, handle := range []any{&vault.Session{}, &vault.Audit{}, &vault.Credentials{}, &vault.Principals{}} {
 		typ := reflect.TypeOf(handle)
 		for i := range typ.NumMethod() {
 			if name := typ.Method(i).Name; !listed[name] {

@@ -158,7 +158,7 @@ func TestAuthenticate(t *testing.T) {
 	f.Clock.Advance(time.Second)
 	want(t, errOf(f.Authenticate(ctx, vault.Origin{}, good.Token.Bytes())), secret.ErrUnauthenticated)
 
-	page := must(creds.List(ctx, 0, ""))(t)
+	page := must(creds.List(ctx, vault.CredentialQuery{}))(t)
 	for _, info := range page.Items {
 		used := !info.LastUsed.IsZero()
 		if used != (info.ID == good.ID) || info.Revoked.IsZero() != (info.ID != revoked.ID) {
@@ -242,7 +242,7 @@ func TestOperators(t *testing.T) {
 	admin := f.Vault.Operator(caller(t, f, "acme", policy.Admin))
 	for what, err := range map[string]error{
 		"init": errOf(admin.InitToken(ctx)), "create": errOf(admin.Credentials().Create(ctx, vault.TokenSpec{Principal: "x"})),
-		"list": errOf(admin.Credentials().List(ctx, 0, "")), "revoke": admin.Credentials().Revoke(ctx, again.ID),
+		"list": errOf(admin.Credentials().List(ctx, vault.CredentialQuery{})), "revoke": admin.Credentials().Revoke(ctx, again.ID),
 		"tenants": errOf(admin.Tenants(ctx, 0, "")), "tenant": errOf(admin.Tenant(ctx, "acme")), "make": errOf(admin.CreateTenant(ctx, "x", "")),
 		"suspend": errOf(admin.Suspend(ctx, "acme")), "resume": errOf(admin.Resume(ctx, "acme")), "erase": admin.Erase(ctx, "acme"),
 		"root": errOf(admin.RotateRoot(ctx, nil)), "dev": errOf(admin.DevTenant(ctx, "acme")),

@@ -69,7 +69,7 @@ func wantNothing(t *testing.T, f *fastnesstest.Fixture, c *vault.Caller) {
 		"list":     func() (any, error) { return s.List(ctx, vault.ListQuery{}) },
 		"tenant":   func() (any, error) { return s.Tenant(ctx) },
 		"tenants":  func() (any, error) { return op.Tenants(ctx, 0, "") },
-		"tokens":   func() (any, error) { return s.Credentials().List(ctx, 0, "") },
+		"tokens":   func() (any, error) { return s.Credentials().List(ctx, vault.CredentialQuery{}) },
 		"token":    func() (any, error) { n, err := op.InitToken(ctx); return n == nil, err },
 		"entries":  func() (any, error) { return a.List(ctx, vault.AuditQuery{}) },
 		"latest":   func() (any, error) { return a.Latest(ctx) },
@@ -97,7 +97,7 @@ func snapshot(tb testing.TB, f *fastnesstest.Fixture) string {
 			out += fmt.Sprintf("%+v\n%+v\n", info, must(s.Versions(ctx, info.Name, 0, ""))(tb).Items)
 		}
 	}
-	return out + fmt.Sprintf("%+v %+v", must(s.Credentials().List(ctx, 0, ""))(tb).Items, must(s.Tenant(ctx))(tb))
+	return out + fmt.Sprintf("%+v %+v", must(s.Credentials().List(ctx, vault.CredentialQuery{}))(tb).Items, must(s.Tenant(ctx))(tb))
 }
 
 // TestUnknownOutcome: a write that is on disk and was not acknowledged is found

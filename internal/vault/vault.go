@@ -120,17 +120,9 @@ func Open(ctx context.Context, c Config) (*Vault, error) {
 	// What is told of a moment is the same before and after it was stored.
 	v.now = func() time.Time { return c.Now().UTC().Truncate(time.Millisecond) }
 	v.openKnown()
-	v.keys = newKeyCache(c.KeyCache, keyLifetime, v.now)
-	if err := v.openRoots(ctx, c.Master, c.PreviousMaster); err != nil {
+	if err := v.open(ctx, c); err != nil {
 		return nil, err
 	}
-	if err := v.openJournal(ctx, c.Node, c.Anchor); err != nil {
-		v.roots.destroy()
-		return nil, err
-	}
-	v.refusals.init(v)
-	v.attempts.init(c.Now)
-	v.rates.init(c.Now)
 	background, cancel := context.WithCancel(context.Background())
 	v.cancel = cancel
 	if !c.NoBackground {
@@ -138,6 +130,22 @@ func Open(ctx context.Context, c Config) (*Vault, error) {
 		v.start(func() { v.runJanitor(background) })
 	}
 	return v, nil
+}
+
+// open takes the keys of roots, tenants and the log into memory.
+func (v *Vault) open(ctx context.Context, c Config) error {
+	v.keys = newKeyCache(c.KeyCache, keyLifetime, v.now)
+	if err := v.openRoots(ctx, c.Master, c.PreviousMaster); err != nil {
+		return err
+	}
+	if err := v.openJournal(ctx, c.Node, c.Anchor); err != nil {
+		v.roots.destroy()
+		return err
+	}
+	v.refusals.init(v)
+	v.attempts.init(c.Now)
+	v.rates.init(c.Now)
+	return nil
 }
 
 // start runs f in a goroutine that Close waits for.

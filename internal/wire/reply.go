@@ -30,7 +30,6 @@ type (
 	SecretList  = List[Secret]
 	VersionList = List[VersionInfo]
 	TenantList  = List[TenantInfo]
-	TokenList   = List[TokenInfo]
 )
 
 // ValueReply is the reply to a read, without the value that stands beside its
@@ -238,30 +237,6 @@ func (t TenantCreated) Release() {
 	t.Token.Release()
 	t.SecretAccessKey.Release()
 }
-
-// TokenInfo is what is told of a credential: a bearer token or an access key.
-type TokenInfo struct {
-	ID          string    `json:"id"`
-	Kind        string    `json:"kind"` // token or accessKey
-	Principal   string    `json:"principal"`
-	Grants      []Grant   `json:"grants"`
-	Service     string    `json:"service,omitzero"`
-	Environment string    `json:"environment,omitzero"`
-	Created     time.Time `json:"created"`
-	Expires     time.Time `json:"expires,omitzero"`  // absent: never
-	Revoked     time.Time `json:"revoked,omitzero"`  // absent: live
-	LastUsed    time.Time `json:"lastUsed,omitzero"` // the day; absent if never
-}
-
-// TokenCreated is the reply to making a token, which is never told again.
-// Encode it with Append alone.
-type TokenCreated struct {
-	TokenInfo
-	Token *secretbuf.Buffer `json:"token"`
-}
-
-// Release wipes the token.
-func (t TokenCreated) Release() { t.Token.Release() }
 
 func kindName(k secret.Kind) string {
 	if k == secret.Binary {

@@ -89,19 +89,3 @@ type TenantUpdateRequest struct {
 	State     *string `json:"state,omitzero"` // active or suspended
 	Algorithm *string `json:"algorithm,omitzero"`
 }
-
-// Grant gives a role over the names that match one of the patterns; over all
-// names without patterns.
-type Grant struct {
-	Role     string   `json:"role"`
-	Patterns []string `json:"patterns,omitzero"`
-}
-
-// TokenCreateRequest makes a token.
-type TokenCreateRequest struct {
-	Principal   string  `json:"principal"`
-	Grants      []Grant `json:"grants"`
-	Service     string  `json:"service,omitzero"`
-	Environment string  `json:"environment,omitzero"`
-	ExpiresIn   string  `json:"expiresIn,omitzero"` // as "30d", "12h", "15m"; absent: never
-}
