@@ -135,6 +135,8 @@ func (v *Vault) parseIndexCursor(kind, cursor string) (int64, error) {
 // it begins with the next entry. A caller that loses its right meanwhile is
 // refused.
 func (a *Audit) Tail(ctx context.Context, after int64, f func(audit.Entry) error) error {
+	caller := *a.caller // what it may do is read anew as it goes on
+	a = a.vault.Audit(&caller, a.tenant)
 	at := after + 1
 	err := a.vault.store.View(ctx, func(r store.Reader) error {
 		if err := a.authorize(r); err != nil || after >= 0 {
