@@ -34,19 +34,20 @@ var ctx = context.Background()
 
 // service is the front over a real vault in a temporary folder.
 type service struct {
-	t     *testing.T
+	t     testing.TB
 	vault *vault.Vault
 	store store.Store
 	http  *httptest.Server
 
-	mu  sync.Mutex // guards the rest
-	log bytes.Buffer
-	now time.Time // zero: the real one
+	mu   sync.Mutex // guards the rest
+	log  bytes.Buffer
+	now  time.Time // of signatures; zero: the real one
+	last time.Time // that the vault was told
 }
 
 const testMaster = "a test's root key is at least sixty-four characters long, is it not?"
 
-func newService(t *testing.T) *service {
+func newService(t testing.TB) *service {
 	t.Helper()
 	s := &service{t: t}
 	db, err := sqlite.Open(t.Context(), sqlite.Config{Dir: t.TempDir()})
@@ -57,7 +58,7 @@ func newService(t *testing.T) *service {
 	logger := slog.New(slog.NewJSONHandler(s, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	master := secretbuf.Take([]byte(testMaster))
 	defer master.Release()
-	if s.vault, err = vault.Open(t.Context(), vault.Config{Store: db, Master: master, Logger: logger}); err != nil {
+	if s.vault, err = vault.Open(t.Context(), vault.Config{Store: db, Master: master, Logger: logger, Now: s.tick}); err != nil {
 		t.Fatal(err)
 	}
 	s.http = httptest.NewServer(awsapi.New(awsapi.Config{Vault: s.vault, Logger: logger, LogRequests: true, Now: s.clock}))
@@ -96,6 +97,19 @@ func (s *service) setClock(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.now = now
+}
+
+// tick is the vault's clock: no two moments of it are the same, so that what is
+// made one after the other is told apart.
+func (s *service) tick() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if next := s.last.Add(time.Millisecond); time.Now().Before(next) {
+		s.last = next
+	} else {
+		s.last = time.Now()
+	}
+	return s.last
 }
 
 // client is an SDK's, with what its requests are signed with.

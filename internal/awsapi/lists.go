@@ -175,6 +175,7 @@ func (c *call) batch(ids []string, next string) error {
 	}
 	var b secretbuf.Builder
 	defer b.Release()
+	b.Grow(sizeOfAll(got)) // once: what is outgrown is copied and wiped
 	b.AppendString(`{"SecretValues":[`)
 	failures, more := []batchError{}, false
 	for i, g := range got {
@@ -192,6 +193,17 @@ func (c *call) batch(ids []string, next string) error {
 		g.Reading.Value.Release()
 	}
 	return c.sendBatch(&b, failures, next)
+}
+
+func sizeOfAll(got []vault.Got) int {
+	n := 512
+	for _, g := range got {
+		n += 256
+		if g.Reading != nil {
+			n += sizeOf(g.Reading)
+		}
+	}
+	return n
 }
 
 func (c *call) sendBatch(b *secretbuf.Builder, failures []batchError, next string) error {

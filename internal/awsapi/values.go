@@ -139,10 +139,14 @@ func (c *call) noVersion(in *getRequest, err error) error {
 	return &fault{typeNotFound, "Secrets Manager can't find the specified secret value for " + what, err}
 }
 
+// sizeOf is about how much room a reading takes. A value of many escapes takes
+// more, and is moved once.
+func sizeOf(r *vault.Reading) int { return 512 + 2*len(r.Name) + 3*r.Value.Len()/2 }
+
 // appendReading appends a version with its value, which is escaped into the
 // buffer without another copy.
 func (c *call) appendReading(b *secretbuf.Builder, r *vault.Reading) {
-	b.Grow(512 + 2*r.Value.Len())
+	b.Grow(sizeOf(r))
 	b.AppendString(`{"ARN":`)
 	wire.AppendText(b, c.arnOf(r.Name, r.ID))
 	b.AppendString(`,"Name":`)
