@@ -359,9 +359,12 @@ func tagResource(c *call, in *tagRequest) error {
 	if in.Tags == nil {
 		return reject(validation("tags", "Member must not be null"))
 	}
+	var given []string
 	for _, t := range in.Tags {
 		c.key("aws:requesttag/"+strings.ToLower(t.Key), t.Text)
+		given = append(given, t.Key)
 	}
+	c.key("aws:tagkeys", given...)
 	return c.amendTags(in.SecretID, func(there map[string]string) (map[string]string, error) { return tagMap(there, in.Tags) })
 }
 
