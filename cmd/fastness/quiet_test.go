@@ -83,18 +83,23 @@ func timeOfOthers(t *testing.T, processes ...*process) time.Duration {
 	}
 	others := time.Duration(total)*tick - time.Duration(own.Utime.Nano()+own.Stime.Nano()) - loaderTime
 	for _, p := range processes {
-		if p == nil {
-			continue
+		if p != nil {
+			others -= processTime(t, p)
 		}
-		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
-		if err != nil {
-			t.Fatal(err)
-		}
-		// After the name, in parentheses, the 12th and 13th field are its times.
-		fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
-		others -= time.Duration(number(t, fields[11])+number(t, fields[12])) * tick
 	}
 	return others
+}
+
+// processTime is the processor time of a process so far.
+func processTime(t *testing.T, p *process) time.Duration {
+	t.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// After the name, in parentheses, the 12th and 13th field are its times.
+	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	return time.Duration(number(t, fields[11])+number(t, fields[12])) * tick
 }
 
 func number(t *testing.T, field []byte) int64 {
