@@ -3,6 +3,8 @@ package identity
 import (
 	"net/netip"
 	"time"
+
+	"fastness/internal/secretbuf"
 )
 
 // Names for the external tests.
@@ -32,8 +34,8 @@ func IsForbidden(addr string, loopback bool) bool {
 }
 
 // HashWeakly hashes a password as an older release might have.
-func HashWeakly(password []byte) string {
+func HashWeakly(password []byte) *secretbuf.Buffer {
 	h := passwordHash{memory: 8 << 10, time: 1, lanes: 1, salt: make([]byte, argonSalt)}
 	h.hash = h.of(password, argonHash)
-	return h.String()
+	return h.phc()
 }

@@ -1,13 +1,12 @@
 package identity
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 
 	"golang.org/x/crypto/argon2"
 
@@ -50,30 +49,35 @@ func CheckPassword(password []byte) error {
 }
 
 // HashPassword returns the argon2id hash of a password as a PHC string, which is
-// what is stored. The password stays the caller's to wipe.
-func HashPassword(password []byte) (string, error) {
+// what is stored: sealed, as it lets passwords be guessed. The caller releases it;
+// the password stays the caller's to wipe.
+func HashPassword(password []byte) (*secretbuf.Buffer, error) {
 	if err := CheckPassword(password); err != nil {
-		return "", err
+		return nil, err
 	}
 	h := passwordHash{memory: argonMemory, time: argonTime, lanes: argonLanes, salt: make([]byte, argonSalt)}
 	rand.Read(h.salt)
 	h.hash = h.of(password, argonHash)
-	return h.String(), nil
+	defer secretbuf.Wipe(h.hash)
+	return h.phc(), nil
 }
 
 // VerifyPassword reports whether the hash is the password's, in a time that does
 // not depend on either. outdated says that a new hash would be made otherwise,
 // and should be while the password is at hand. A hash that cannot be read is an
 // error: it was not ours, or was changed.
-func VerifyPassword(password []byte, phc string) (ok, outdated bool, err error) {
+func VerifyPassword(password, phc []byte) (ok, outdated bool, err error) {
 	h, err := parsePassword(phc)
 	if err != nil {
 		return false, false, err
 	}
+	defer secretbuf.Wipe(h.hash)
 	if len(password) > MaxPassword { // which nobody could set
 		return false, false, nil
 	}
-	ok = subtle.ConstantTimeCompare(h.of(password, len(h.hash)), h.hash) == 1
+	got := h.of(password, len(h.hash))
+	defer secretbuf.Wipe(got)
+	ok = subtle.ConstantTimeCompare(got, h.hash) == 1
 	outdated = h.memory != argonMemory || h.time != argonTime || h.lanes != argonLanes ||
 		len(h.salt) != argonSalt || len(h.hash) != argonHash
 	return ok, outdated, nil
@@ -111,41 +115,41 @@ func (h passwordHash) of(password []byte, length int) (hash []byte) {
 
 var phcEncoding = base64.RawStdEncoding.Strict()
 
-// String returns the PHC string: $argon2id$v=19$m=65536,t=3,p=1$salt$hash.
-func (h passwordHash) String() string {
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argonVersion, h.memory, h.time, h.lanes,
-		phcEncoding.EncodeToString(h.salt), phcEncoding.EncodeToString(h.hash))
+// phc returns the PHC string: $argon2id$v=19$m=65536,t=3,p=1$salt$hash.
+func (h passwordHash) phc() *secretbuf.Buffer {
+	var b secretbuf.Builder
+	b.AppendString(fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$", argonVersion, h.memory, h.time, h.lanes, phcEncoding.EncodeToString(h.salt)))
+	text := b.Extend(phcEncoding.EncodedLen(len(h.hash)))
+	secretbuf.Do(func() { phcEncoding.Encode(text, h.hash) })
+	return b.Buffer()
 }
 
-// parsePassword reads what String writes, and nothing else.
-func parsePassword(phc string) (h passwordHash, err error) {
-	malformed := secret.ErrInternal.With(errors.New("a stored password hash is malformed"))
-	parts := strings.Split(phc, "$")
-	if len(parts) != 6 || parts[0] != "" || parts[1] != "argon2id" || parts[2] != fmt.Sprintf("v=%d", argonVersion) {
-		return h, malformed
+var errPHC = errors.New("a stored password hash is malformed")
+
+// parsePassword reads what phc writes, and nothing else.
+func parsePassword(phc []byte) (h passwordHash, err error) {
+	var parts [][]byte
+	secretbuf.Do(func() { parts = bytes.Split(phc, []byte("$")) })
+	if len(parts) != 6 {
+		return h, secret.ErrInternal.With(errPHC)
 	}
-	numbers := strings.Split(parts[3], ",")
-	if len(numbers) != 3 {
-		return h, malformed
+	n, err := fmt.Sscanf(string(bytes.Join(parts[:4], []byte("$"))), "$argon2id$v=19$m=%d,t=%d,p=%d", &h.memory, &h.time, &h.lanes)
+	if err != nil || n != 3 || !h.inBounds() {
+		return h, secret.ErrInternal.With(errPHC)
 	}
-	var n [3]uint32
-	for i, bound := range []struct {
-		name string
-		most uint64
-	}{{"m=", maxArgonMemory}, {"t=", maxArgonTime}, {"p=", maxArgonLanes}} {
-		digits, ok := strings.CutPrefix(numbers[i], bound.name)
-		v, err := strconv.ParseUint(digits, 10, 32)
-		if !ok || err != nil || v < 1 || v > bound.most {
-			return h, malformed
-		}
-		n[i] = uint32(v)
-	}
-	h.memory, h.time, h.lanes = n[0], n[1], uint8(n[2])
-	salt, err1 := phcEncoding.DecodeString(parts[4])
-	hash, err2 := phcEncoding.DecodeString(parts[5])
-	h.salt, h.hash = salt, hash
-	if err1 != nil || err2 != nil || len(salt) < 8 || len(salt) > 64 || len(hash) < 16 || len(hash) > 64 || h.String() != phc {
-		return h, malformed
+	h.salt, h.hash = make([]byte, phcEncoding.DecodedLen(len(parts[4]))), make([]byte, phcEncoding.DecodedLen(len(parts[5])))
+	_, err1 := phcEncoding.Decode(h.salt, parts[4])
+	var err2 error
+	secretbuf.Do(func() { _, err2 = phcEncoding.Decode(h.hash, parts[5]) })
+	again := h.phc()
+	defer again.Release()
+	if err1 != nil || err2 != nil || len(h.salt) < 8 || len(h.salt) > 64 || len(h.hash) < 16 || len(h.hash) > 64 || !bytes.Equal(again.Bytes(), phc) {
+		return h, secret.ErrInternal.With(errPHC)
 	}
 	return h, nil
+}
+
+// inBounds reports whether the parameters are ones that we may have used.
+func (h passwordHash) inBounds() bool {
+	return h.memory >= 1 && h.memory <= maxArgonMemory && h.time >= 1 && h.time <= maxArgonTime && h.lanes >= 1 && h.lanes <= maxArgonLanes
 }

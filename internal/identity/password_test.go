@@ -20,17 +20,20 @@ func TestPassword(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !regexp.MustCompile(`^\$argon2id\$v=19\$m=65536,t=3,p=1\$[A-Za-z0-9+/]{22}\$[A-Za-z0-9+/]{43}$`).MatchString(hash) {
-		t.Errorf("got %s", hash)
+	defer hash.Release()
+	if !regexp.MustCompile(`^\$argon2id\$v=19\$m=65536,t=3,p=1\$[A-Za-z0-9+/]{22}\$[A-Za-z0-9+/]{43}$`).Match(hash.Bytes()) {
+		t.Errorf("got %s", hash.Bytes())
 	}
-	if again, _ := identity.HashPassword(password); again == hash {
-		t.Error("the same hash twice: no salt")
+	again, err := identity.HashPassword(password)
+	if err != nil || bytes.Equal(again.Bytes(), hash.Bytes()) {
+		t.Errorf("the same hash twice: no salt, %v", err)
 	}
+	again.Release()
 	for guess, want := range map[string]bool{
 		"correct horse battery": true, "Correct horse battery": false, "": false, "correct horse battery\x00": false,
 		strings.Repeat("a", identity.MaxPassword+1): false,
 	} {
-		ok, outdated, err := identity.VerifyPassword([]byte(guess), hash)
+		ok, outdated, err := identity.VerifyPassword([]byte(guess), hash.Bytes())
 		if ok != want || outdated || err != nil {
 			t.Errorf("%q: got %v, outdated %v, %v", guess, ok, outdated, err)
 		}
@@ -43,7 +46,7 @@ func TestPassword(t *testing.T) {
 // A hash made elsewhere: of the tests of argon2's reference implementation.
 func TestPasswordVector(t *testing.T) {
 	const phc = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc"
-	if ok, outdated, err := identity.VerifyPassword([]byte("password"), phc); !ok || !outdated || err != nil {
+	if ok, outdated, err := identity.VerifyPassword([]byte("password"), []byte(phc)); !ok || !outdated || err != nil {
 		t.Errorf("got %v, outdated %v, %v", ok, outdated, err)
 	}
 }
@@ -51,7 +54,8 @@ func TestPasswordVector(t *testing.T) {
 // A hash of an older release still works, and is to be made anew.
 func TestPasswordOutdated(t *testing.T) {
 	hash := identity.HashWeakly([]byte("correct horse battery"))
-	if ok, outdated, err := identity.VerifyPassword([]byte("correct horse battery"), hash); !ok || !outdated || err != nil {
+	defer hash.Release()
+	if ok, outdated, err := identity.VerifyPassword([]byte("correct horse battery"), hash.Bytes()); !ok || !outdated || err != nil {
 		t.Errorf("got %v, outdated %v, %v", ok, outdated, err)
 	}
 }
@@ -82,14 +86,14 @@ func TestMalformedHash(t *testing.T) {
 		"padding": good + "=", "a part more": good + "$x", "trailing bits": good[:len(good)-1] + "B",
 	} {
 		start := time.Now()
-		if ok, _, err := identity.VerifyPassword([]byte("x"), phc); ok || !errors.Is(err, secret.ErrInternal) {
+		if ok, _, err := identity.VerifyPassword([]byte("x"), []byte(phc)); ok || !errors.Is(err, secret.ErrInternal) {
 			t.Errorf("%s: got %v, %v", name, ok, err)
 		}
 		if time.Since(start) > time.Second {
 			t.Errorf("%s: it was worked on", name)
 		}
 	}
-	if _, _, err := identity.VerifyPassword([]byte("x"), good); err != nil {
+	if _, _, err := identity.VerifyPassword([]byte("x"), []byte(good)); err != nil {
 		t.Errorf("the pattern of these is refused, too: %v", err)
 	}
 }
@@ -105,7 +109,7 @@ func TestSpendPassword(t *testing.T) {
 		return (after.TotalAlloc - before.TotalAlloc) >> 20
 	}
 	const hash = "$argon2id$v=19$m=65536,t=3,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
-	there := used(func() { identity.VerifyPassword([]byte("wrong horse battery"), hash) })
+	there := used(func() { identity.VerifyPassword([]byte("wrong horse battery"), []byte(hash)) })
 	absent := used(func() { identity.SpendPassword([]byte("wrong horse battery")) })
 	if there < 64 || absent < 64 || absent > there+1 || there > absent+1 {
 		t.Errorf("%d MiB with a password, %d without", there, absent)
