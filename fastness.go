@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"fastness/internal/audit"
+	"fastness/internal/identity"
 	"fastness/internal/policy"
 	"fastness/internal/rootkey"
 	"fastness/internal/schedule"
@@ -48,6 +49,23 @@ type (
 	// Anchor is a place outside to which every checkpoint is sent.
 	Anchor = vault.Anchor
 )
+
+// Who says who somebody is.
+type (
+	// Issuer is a provider of tokens that a tenant trusts.
+	Issuer = identity.Issuer
+	// Authority is a CA whose client certificates a tenant trusts.
+	Authority = identity.Authority
+	// Binding says who the bearer of certain claims is.
+	Binding = identity.Binding
+	// BoundGrant is a grant that comes with a binding.
+	BoundGrant = identity.BoundGrant
+	// NewSession is the short-lived token that a login or an exchange gives.
+	NewSession = vault.NewSession
+)
+
+// Provided is an Issuer or an Authority with what is told of it beside.
+type Provided[T any] = vault.Provided[T]
 
 // What goes in and what comes back.
 type (
@@ -209,6 +227,9 @@ type Config struct {
 	// Quotas bind every tenant, beside those that are set for it with
 	// Operator.SetQuotas; the tighter holds. The zero value binds nobody.
 	Quotas Quotas
+	// LoopbackIssuers lets tenants trust issuers of tokens on this very machine,
+	// and there without TLS: for development and tests.
+	LoopbackIssuers bool
 	// NoBackground leaves out the work that a Vault does by itself, for a
 	// program that opens it for one action.
 	NoBackground bool
@@ -242,6 +263,7 @@ func Open(ctx context.Context, c Config) (*Vault, error) {
 	v, err := vault.Open(ctx, vault.Config{
 		Store: s, Master: c.MasterKey, PreviousMaster: c.PreviousMasterKey, Region: c.Region, Now: c.Now,
 		Logger: c.Logger, Anchor: c.Anchor, KeyCache: c.KeyCache, Quotas: c.Quotas, Node: embeddedNode, NoBackground: c.NoBackground,
+		LoopbackIssuers: c.LoopbackIssuers,
 	})
 	if err != nil {
 		return nil, errors.Join(err, s.Close())

@@ -121,7 +121,7 @@ func TryOpen(tb testing.TB, o *Options) (*Fixture, error) {
 	logger := slog.New(slog.NewJSONHandler(f.Log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	v, err := fastness.Open(context.Background(), fastness.Config{
 		Dir: f.Dir, MasterKey: master, PreviousMasterKey: o.Previous, Logger: logger,
-		Now: f.Clock.Now, Anchor: o.Anchor, Quotas: o.Quotas, NoBackground: true,
+		Now: f.Clock.Now, Anchor: o.Anchor, LoopbackIssuers: true, Quotas: o.Quotas, NoBackground: true,
 	})
 	if err != nil {
 		return nil, err

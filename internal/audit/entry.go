@@ -28,8 +28,9 @@ const (
 	Label    Action = "label"
 )
 
-// The administrative actions. Login is a refused authentication: an accepted
-// one is recorded by what it was used for. Throttle is a request above its
+// The administrative actions. Login is somebody who came in to be given a
+// session, or a refused authentication: a token or a key that was accepted is
+// recorded by what it was used for. Throttle is a request above its
 // tenant's rate, of which nothing more was looked at.
 const (
 	Login            Action = "login"
@@ -64,6 +65,20 @@ const (
 	AuditKeys        Action = "audit.keys"
 	AuditKeysRotate  Action = "audit.keys.rotate"
 	ServerStart      Action = "server.start"
+)
+
+// The actions by which somebody proves who they are, and by which it is said what
+// proves it. A refused authentication is a Login, too.
+const (
+	Logout          Action = "logout"
+	IssuerPut       Action = "issuer.put"
+	IssuerList      Action = "issuer.list"
+	IssuerDelete    Action = "issuer.delete"
+	AuthorityPut    Action = "ca.put"
+	AuthorityList   Action = "ca.list"
+	AuthorityDelete Action = "ca.delete"
+	PasswordSet     Action = "password.set"
+	PasswordRemove  Action = "password.remove"
 )
 
 // Result says how it ended.

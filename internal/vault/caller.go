@@ -29,6 +29,7 @@ type Caller struct {
 	credential string
 	identity   *store.Identity   // nil for local and system
 	lastRead   int32             // day on which the principal last read a value
+	locked     bool              // only second factors can be given
 	tenant     secret.TenantName // empty for an operator
 	tenantID   secret.TenantID
 	account    secret.AccountNumber
@@ -143,7 +144,7 @@ func live(c *store.Credential, now time.Time) bool {
 func callerOf(o Origin, i *store.Identity) *Caller {
 	c := &Caller{
 		origin: o, subject: subjectOf(i), principal: i.Principal.Name, credential: i.Credential.ID,
-		identity: i, lastRead: i.Principal.LastRead,
+		identity: i, lastRead: i.Principal.LastRead, locked: i.Credential.Locked,
 	}
 	if i.Tenant != nil {
 		c.tenant, c.tenantID, c.account = i.Tenant.Name, i.Tenant.ID, i.Tenant.Account

@@ -32,6 +32,9 @@ func (v *Vault) runJanitor(ctx context.Context) {
 			if err := v.purgeAll(ctx); err != nil && ctx.Err() == nil {
 				v.log.ErrorContext(ctx, "purging deleted secrets", "error", err, "cause", secret.Of(err).Cause)
 			}
+			if err := v.ExpireSessions(ctx); err != nil && ctx.Err() == nil {
+				v.log.ErrorContext(ctx, "dropping ended sessions", "error", err, "cause", secret.Of(err).Cause)
+			}
 			if err := v.ExpireDocuments(ctx); err != nil && ctx.Err() == nil {
 				v.log.ErrorContext(ctx, "dropping expired documents", "error", err, "cause", secret.Of(err).Cause)
 			}

@@ -11,6 +11,7 @@ import (
 
 	"fastness/fastnesstest"
 	"fastness/internal/audit"
+	"fastness/internal/identity"
 	"fastness/internal/policy"
 	"fastness/internal/secret"
 	"fastness/internal/store"
@@ -175,6 +176,18 @@ var methods = []method{
 	onTenant("RotateKey", audit.KeyRotate, func(_ testing.TB, s *vault.Session, _ secret.Name) error {
 		return errOf(s.RotateKey(ctx, nil))
 	}).administrative().twofold(),
+	onTenant("Issuers Put", audit.IssuerPut, func(_ testing.TB, s *vault.Session, _ secret.Name) error {
+		return errOf(s.Issuers().Put(ctx, identity.Issuer{Name: "new", URL: "https://new.example", Audiences: []string{"a"}}, nil))
+	}).administrative(),
+	onTenant("Issuers Get", audit.IssuerList, func(_ testing.TB, s *vault.Session, _ secret.Name) error {
+		return errOf(s.Issuers().Get(ctx, "new"))
+	}).administrative(),
+	onTenant("Issuers List", audit.IssuerList, func(_ testing.TB, s *vault.Session, _ secret.Name) error {
+		return errOf(s.Issuers().List(ctx))
+	}).administrative(),
+	onTenant("Authorities List", audit.AuthorityList, func(_ testing.TB, s *vault.Session, _ secret.Name) error {
+		return errOf(s.Authorities().List(ctx))
+	}).administrative(),
 	onCredentials("Create", audit.TokenCreate, func(c *vault.Credentials) error {
 		token, err := c.Create(ctx, vault.TokenSpec{Principal: "new", Grants: []policy.Grant{{Role: policy.Reader}}})
 		if err == nil {
@@ -226,6 +239,14 @@ var methods = []method{
 	onPrincipals("Disable", audit.PrincipalDisable, func(p *vault.Principals) error { return errOf(p.Disable(ctx, "made")) }),
 	onPrincipals("Enable", audit.PrincipalEnable, func(p *vault.Principals) error { return errOf(p.Enable(ctx, "made")) }),
 	onPrincipals("Delete principal", audit.PrincipalDelete, func(p *vault.Principals) error { return p.Delete(ctx, "made") }),
+	onPrincipals("Create person", audit.PrincipalCreate, func(p *vault.Principals) error {
+		return errOf(p.Create(ctx, vault.PrincipalSpec{Name: "human", Kind: store.Person}))
+	}),
+	onPrincipals("SetPassword", audit.PasswordSet, func(p *vault.Principals) error {
+		return p.SetPassword(ctx, "human", []byte("correct horse battery"))
+	}),
+	onPrincipals("RemovePassword", audit.PasswordRemove, func(p *vault.Principals) error { return p.RemovePassword(ctx, "human") }),
+	onPrincipals("Delete person", audit.PrincipalDelete, func(p *vault.Principals) error { return p.Delete(ctx, "human") }),
 	onLog("List entries", audit.AuditList, func(a *vault.Audit) error { return errOf(a.List(ctx, vault.AuditQuery{Limit: 1})) }),
 	onLog("Tail", audit.AuditList, func(a *vault.Audit) error {
 		ctx, cancel := context.WithCancel(ctx)

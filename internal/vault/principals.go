@@ -400,7 +400,7 @@ func dropCredentials(tx store.Tx, p *store.Principal) (n int, err error) {
 var possessions = []struct {
 	kind string
 	many bool
-}{{"password", false}, {"factor", true}}
+}{{passwordKind, false}, {factorKind, true}}
 
 // dropPossessions deletes a principal's documents, so that none of them is
 // inherited by another of its name.

@@ -29,6 +29,9 @@ func (o *Operator) RotateRoot(ctx context.Context, progress func(done int64)) (i
 	if err == nil {
 		err = v.rewrapSeeds(ctx)
 	}
+	if err == nil {
+		err = v.rewrapOwnKey(ctx)
+	}
 	if err != nil {
 		return done, v.conclude(ctx, e, err)
 	}

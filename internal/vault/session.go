@@ -52,6 +52,8 @@ func (s *Session) admit(t *store.Tenant, err error) (*store.Tenant, error) {
 		return nil, secret.ErrNotFound.With(errHidden)
 	case err != nil || t.State == store.Erased:
 		return nil, secret.ErrNotFound.With(errNoTenant)
+	case s.caller.locked:
+		return nil, secret.ErrMFARequired
 	}
 	return t, nil
 }

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"fastness/internal/audit"
+	"fastness/internal/identity"
 	"fastness/internal/secret"
 	"fastness/internal/secretbuf"
 	"fastness/internal/store"
@@ -59,6 +60,9 @@ type Config struct {
 	Node string
 	// Quotas bind every tenant, beside its own; the tighter holds.
 	Quotas secret.Quotas
+	// LoopbackIssuers lets tenants trust issuers of tokens on this very machine,
+	// and there without TLS: for development and tests.
+	LoopbackIssuers bool
 	// NoBackground stops the Vault from sequencing, signing checkpoints and
 	// purging by itself; for commands that open the store for one action.
 	NoBackground bool
@@ -103,6 +107,9 @@ type Vault struct {
 	refusals refusals
 	attempts attempts
 	refused  refusalCounts
+	issuers  *identity.TokenVerifier
+	hashers  chan struct{} // who hashes a password puts one in
+	sweep    sweep
 	cancel   context.CancelFunc
 	tasks    sync.WaitGroup
 	closing  sync.Once
@@ -135,6 +142,7 @@ func Open(ctx context.Context, c Config) (*Vault, error) {
 // open takes the keys of roots, tenants and the log into memory.
 func (v *Vault) open(ctx context.Context, c Config) error {
 	v.keys = newKeyCache(c.KeyCache, keyLifetime, v.now)
+	v.openIdentity(c)
 	if err := v.openRoots(ctx, c.Master, c.PreviousMaster); err != nil {
 		return err
 	}
@@ -146,6 +154,12 @@ func (v *Vault) open(ctx context.Context, c Config) error {
 	v.attempts.init(c.Now)
 	v.rates.init(c.Now)
 	return nil
+}
+
+// openIdentity prepares what proves who somebody is.
+func (v *Vault) openIdentity(c Config) {
+	v.issuers = identity.NewTokenVerifier(c.LoopbackIssuers, v.now)
+	v.hashers = make(chan struct{}, hashers)
 }
 
 // start runs f in a goroutine that Close waits for.
@@ -292,6 +306,8 @@ func result(err error) (audit.Result, string) {
 	}
 	e := secret.Of(err)
 	switch {
+	case errors.Is(e, secret.ErrUnauthenticated) && e.Cause != nil: // a reason in our own words
+		return audit.AccessDenied, fmt.Sprintf("%s: %v", e.Code, e.Cause)
 	case errors.Is(err, errHidden), errors.Is(e, secret.ErrAccessDenied), errors.Is(e, secret.ErrMFARequired),
 		errors.Is(e, secret.ErrSuspended), errors.Is(e, secret.ErrUnauthenticated), errors.Is(e, secret.ErrTooMany):
 		return audit.AccessDenied, string(e.Code)
