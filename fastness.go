@@ -46,6 +46,8 @@ type (
 	Audit = vault.Audit
 	// Credentials is a caller's handle to tokens and access keys.
 	Credentials = vault.Credentials
+	// Factors is a caller's handle to second factors of its own.
+	Factors = vault.Factors
 	// Anchor is a place outside to which every checkpoint is sent.
 	Anchor = vault.Anchor
 )
@@ -62,6 +64,14 @@ type (
 	BoundGrant = identity.BoundGrant
 	// NewSession is the short-lived token that a login or an exchange gives.
 	NewSession = vault.NewSession
+	// NewTOTP is an authenticator that is being enrolled.
+	NewTOTP = vault.NewTOTP
+	// FactorInfo is what is told of a second factor.
+	FactorInfo = vault.FactorInfo
+	// FactorState is what is told of a caller's second factors.
+	FactorState = vault.FactorState
+	// RelyingParty is as whom the deployment meets security keys.
+	RelyingParty = identity.RelyingParty
 )
 
 // Provided is an Issuer or an Authority with what is told of it beside.
@@ -230,6 +240,9 @@ type Config struct {
 	// LoopbackIssuers lets tenants trust issuers of tokens on this very machine,
 	// and there without TLS: for development and tests.
 	LoopbackIssuers bool
+	// RelyingParty is as whom the deployment meets security keys; without origins
+	// none can be enrolled.
+	RelyingParty RelyingParty
 	// NoBackground leaves out the work that a Vault does by itself, for a
 	// program that opens it for one action.
 	NoBackground bool
@@ -263,7 +276,7 @@ func Open(ctx context.Context, c Config) (*Vault, error) {
 	v, err := vault.Open(ctx, vault.Config{
 		Store: s, Master: c.MasterKey, PreviousMaster: c.PreviousMasterKey, Region: c.Region, Now: c.Now,
 		Logger: c.Logger, Anchor: c.Anchor, KeyCache: c.KeyCache, Quotas: c.Quotas, Node: embeddedNode, NoBackground: c.NoBackground,
-		LoopbackIssuers: c.LoopbackIssuers,
+		LoopbackIssuers: c.LoopbackIssuers, RelyingParty: c.RelyingParty,
 	})
 	if err != nil {
 		return nil, errors.Join(err, s.Close())

@@ -56,6 +56,8 @@ type Options struct {
 	Previous *fastness.Value // the old root key while it changes
 	Anchor   fastness.Anchor
 	Quotas   fastness.Quotas // of every tenant
+	// RelyingParty is as whom security keys are met; by default none are.
+	RelyingParty fastness.RelyingParty
 }
 
 // Fixture is an open vault for a test. Its background work is off: a test
@@ -121,7 +123,7 @@ func TryOpen(tb testing.TB, o *Options) (*Fixture, error) {
 	logger := slog.New(slog.NewJSONHandler(f.Log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	v, err := fastness.Open(context.Background(), fastness.Config{
 		Dir: f.Dir, MasterKey: master, PreviousMasterKey: o.Previous, Logger: logger,
-		Now: f.Clock.Now, Anchor: o.Anchor, LoopbackIssuers: true, Quotas: o.Quotas, NoBackground: true,
+		Now: f.Clock.Now, Anchor: o.Anchor, LoopbackIssuers: true, RelyingParty: o.RelyingParty, Quotas: o.Quotas, NoBackground: true,
 	})
 	if err != nil {
 		return nil, err

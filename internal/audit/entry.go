@@ -79,6 +79,12 @@ const (
 	AuthorityDelete Action = "ca.delete"
 	PasswordSet     Action = "password.set"
 	PasswordRemove  Action = "password.remove"
+	FactorList      Action = "factor.list"
+	FactorEnrol     Action = "factor.enrol"
+	FactorConfirm   Action = "factor.confirm"
+	FactorVerify    Action = "factor.verify"
+	FactorRecover   Action = "factor.recover"
+	FactorRemove    Action = "factor.remove"
 )
 
 // Result says how it ended.

@@ -246,6 +246,7 @@ var methods = []method{
 		return p.SetPassword(ctx, "human", []byte("correct horse battery"))
 	}),
 	onPrincipals("RemovePassword", audit.PasswordRemove, func(p *vault.Principals) error { return p.RemovePassword(ctx, "human") }),
+	onPrincipals("Factors", audit.FactorList, func(p *vault.Principals) error { return errOf(p.Factors(ctx, "human")) }),
 	onPrincipals("Delete person", audit.PrincipalDelete, func(p *vault.Principals) error { return p.Delete(ctx, "human") }),
 	onLog("List entries", audit.AuditList, func(a *vault.Audit) error { return errOf(a.List(ctx, vault.AuditQuery{Limit: 1})) }),
 	onLog("Tail", audit.AuditList, func(a *vault.Audit) error {
@@ -277,7 +278,7 @@ var methods = []method{
 // TestMethodsAreAll: the table has every exported method of the handles, but
 // for those that only lead to another handle or record a front's refusal.
 func TestMethodsAreAll(t *testing.T) {
-	listed := map[string]bool{"Credentials": true, "Guarded": true, "Principals": true, "Refused": true, "RotateKeys": true}
+	listed := map[string]bool{"RemoveFactor": true, "Credentials": true, "Guarded": true, "Principals": true, "Refused": true, "RotateKeys": true}
 	for _, m := range methods {
 		listed[strings.Fields(m.name)[0]] = true
 	}

@@ -155,3 +155,42 @@ func TestWhoSetsPasswords(t *testing.T) {
 	want(t, stranger.SetPassword(ctx, "alice", password), secret.ErrNotFound)
 	want(t, stranger.RemovePassword(ctx, "alice"), secret.ErrNotFound)
 }
+
+// TestPasswordIsNotInherited: who is made under the name of somebody who was
+// deleted has neither password nor factors.
+func TestPasswordIsNotInherited(t *testing.T) {
+	f := fastnesstest.Open(t, nil)
+	people := localPerson(t, f, "alice")
+	made := must(logIn(f, "alice", rightPassword))(t)
+	defer made.Token.Release()
+	enrolled(t, f, must(f.Authenticate(ctx, outside, made.Token.Bytes()))(t))
+	check(t, people.Delete(ctx, "alice"))
+	must(people.Create(ctx, vault.PrincipalSpec{Name: "alice", Kind: store.Person, Grants: []policy.Grant{{Role: policy.Reader}}}))(t)
+	if infos := must(people.Factors(ctx, "alice"))(t); len(infos) != 0 {
+		t.Errorf("factors %+v", infos)
+	}
+	want(t, errOf(logIn(f, "alice", rightPassword)), secret.ErrUnauthenticated)
+}
+
+// TestProviderAndPassword: a provider's word on a name does not make it the person
+// who has a password; nor the person whom another provider calls otherwise.
+func TestProviderAndPassword(t *testing.T) {
+	p := newPeople(t, nil)
+	people := localPerson(t, p.Fixture, "alice@acme.example")
+	refusedLogin(t, p.Fixture, "acme", errOf(p.ExchangeToken(ctx, outside, "acme", "", p.idToken("alice"))), "the person has a password; name its subject to let it in by the provider")
+	must(people.Update(ctx, "alice@acme.example", vault.PrincipalPatch{Subject: ptr("corp sub-alice")}))(t)
+	p.login("alice")
+	thief := p.idp.token(map[string]any{"sub": "sub-thief", "email": "alice@acme.example", "email_verified": true})
+	refusedLogin(t, p.Fixture, "acme", errOf(p.ExchangeToken(ctx, outside, "acme", "", thief)), "the provider calls the person otherwise")
+	unverified := p.idp.token(map[string]any{"sub": "sub-x", "email": "x@acme.example", "email_verified": false})
+	refusedLogin(t, p.Fixture, "acme", errOf(p.ExchangeToken(ctx, outside, "acme", "", unverified)), "no binding matches the claims")
+
+	// Whom an administrator made without a subject is claimed once, at the first login.
+	must(people.Create(ctx, vault.PrincipalSpec{Name: "bob@acme.example", Kind: store.Person, Grants: []policy.Grant{{Role: policy.Reader}}}))(t)
+	p.login("bob")
+	if e := last(t, p.Fixture, "acme"); !strings.HasPrefix(e.Detail, "noted the provider's subject; ") {
+		t.Errorf("entry %+v", e)
+	}
+	thief = p.idp.token(map[string]any{"sub": "sub-thief", "email": "bob@acme.example", "email_verified": true})
+	refusedLogin(t, p.Fixture, "acme", errOf(p.ExchangeToken(ctx, outside, "acme", "", thief)), "the provider calls the person otherwise")
+}

@@ -88,3 +88,26 @@ func (p *Principals) RemovePassword(ctx context.Context, name string) error {
 		return err
 	}))
 }
+
+// Factors tells of a principal's second factors.
+func (p *Principals) Factors(ctx context.Context, name string) ([]FactorInfo, error) {
+	var infos []FactorInfo
+	e := p.entry(audit.FactorList)
+	e.Target = name
+	err := p.look(ctx, e, policy.ManagePrincipals, func(r store.Reader, t secret.TenantID) error {
+		row, err := principal(r, t, name)
+		if err != nil {
+			return err
+		}
+		infos, err = p.vault.factorInfos(r, factorOwner{t, row.Name})
+		return err
+	})
+	return settled(infos, err)
+}
+
+// RemoveFactor forgets a second factor of a principal that has lost it.
+func (p *Principals) RemoveFactor(ctx context.Context, name, id string) error {
+	return p.scrubbed(ctx, p.on(ctx, audit.FactorRemove, name, func(tx store.Tx, row *store.Principal, e *audit.Entry) error {
+		return p.vault.removeFactor(tx, factorOwner{row.Tenant, row.Name}, id, e)
+	}))
+}

@@ -63,6 +63,9 @@ type Config struct {
 	// LoopbackIssuers lets tenants trust issuers of tokens on this very machine,
 	// and there without TLS: for development and tests.
 	LoopbackIssuers bool
+	// RelyingParty is as whom the deployment meets security keys; without origins
+	// it knows none.
+	RelyingParty identity.RelyingParty
 	// NoBackground stops the Vault from sequencing, signing checkpoints and
 	// purging by itself; for commands that open the store for one action.
 	NoBackground bool
@@ -108,7 +111,8 @@ type Vault struct {
 	attempts attempts
 	refused  refusalCounts
 	issuers  *identity.TokenVerifier
-	hashers  chan struct{} // who hashes a password puts one in
+	webauthn *identity.WebAuthn // nil without a relying party
+	hashers  chan struct{}      // who hashes a password puts one in
 	sweep    sweep
 	cancel   context.CancelFunc
 	tasks    sync.WaitGroup
@@ -142,7 +146,9 @@ func Open(ctx context.Context, c Config) (*Vault, error) {
 // open takes the keys of roots, tenants and the log into memory.
 func (v *Vault) open(ctx context.Context, c Config) error {
 	v.keys = newKeyCache(c.KeyCache, keyLifetime, v.now)
-	v.openIdentity(c)
+	if err := v.openIdentity(c); err != nil {
+		return err
+	}
 	if err := v.openRoots(ctx, c.Master, c.PreviousMaster); err != nil {
 		return err
 	}
@@ -157,9 +163,13 @@ func (v *Vault) open(ctx context.Context, c Config) error {
 }
 
 // openIdentity prepares what proves who somebody is.
-func (v *Vault) openIdentity(c Config) {
+func (v *Vault) openIdentity(c Config) (err error) {
 	v.issuers = identity.NewTokenVerifier(c.LoopbackIssuers, v.now)
 	v.hashers = make(chan struct{}, hashers)
+	if len(c.RelyingParty.Origins) > 0 {
+		v.webauthn, err = identity.NewWebAuthn(c.RelyingParty)
+	}
+	return err
 }
 
 // start runs f in a goroutine that Close waits for.
