@@ -90,7 +90,8 @@ func (c *canaries) throughCommands(s *subject, temporary string) {
 		do(cmd)
 	}
 
-	// What works.
+	// What works. LAST is the id of the credential made last.
+	last := ""
 	binary := value("binary") + "\xff\x00"
 	imported, _ := json.Marshal(map[string]string{"imported/a": value("imported")})
 	for _, cmd := range []typed{
@@ -120,8 +121,21 @@ func (c *canaries) throughCommands(s *subject, temporary string) {
 		{words: "restore works"},
 		{words: "delete works/file --purge --yes"},
 		{words: "token list"},
-		{words: "token create canary --grant reader --json", shows: true},
+		{words: "principal create canary --service web --grant reader"},
+		{words: "principal update canary --grant reader=works/* --json"},
+		{words: "token create canary --json", shows: true},
+		{words: "token rotate LAST --overlap 1h --json", shows: true},
+		{words: "token revoke LAST"},
 		{words: "token revoke tok_aaaaaaaaaaaaaaaa", code: 3},
+		{words: "accesskey create canary --json", shows: true},
+		{words: "accesskey rotate LAST --json", shows: true},
+		{words: "accesskey list --json"},
+		{words: "accesskey revoke LAST"},
+		{words: "principal list --json"},
+		{words: "principal show canary"},
+		{words: "principal disable canary"},
+		{words: "principal enable canary"},
+		{words: "principal delete canary --yes"},
 		{words: "key rotate"},
 		{words: "audit list --json"},
 		{words: "audit checkpoint", env: operator},
@@ -130,6 +144,8 @@ func (c *canaries) throughCommands(s *subject, temporary string) {
 		{words: "tenant create canary --json", shows: true, env: operator},
 		{words: "tenant list", env: operator},
 		{words: "tenant show canary", env: operator},
+		{words: "quota set canary --secrets 10", env: operator},
+		{words: "quota show canary --json", env: operator},
 		{words: "tenant suspend canary", env: operator},
 		{words: "tenant resume canary", env: operator},
 		{words: "tenant erase canary --yes", env: operator},
@@ -137,12 +153,17 @@ func (c *canaries) throughCommands(s *subject, temporary string) {
 		{words: "version"},
 		{words: "docs"},
 	} {
+		cmd.words = strings.ReplaceAll(cmd.words, "LAST", last)
 		out := do(cmd)
 		switch {
 		case cmd.words == "get works/api-key":
 			c.learned(kindValue, "made by the server", out)
-		case strings.HasPrefix(cmd.words, "token create"):
+		case strings.HasPrefix(cmd.words, "token create"), strings.HasPrefix(cmd.words, "token rotate"):
 			c.learned("token", "made by command", []byte(jsonField(c.t, out, "token")))
+			last = jsonField(c.t, out, "id")
+		case strings.HasPrefix(cmd.words, "accesskey create"), strings.HasPrefix(cmd.words, "accesskey rotate"):
+			c.learned("access-key secret", "made by command", []byte(jsonField(c.t, out, "secretAccessKey")))
+			last = jsonField(c.t, out, "id")
 		case strings.HasPrefix(cmd.words, "tenant create"):
 			c.learned("token", "of canary", []byte(jsonField(c.t, out, "token")))
 			c.learned("access-key secret", "of canary", []byte(jsonField(c.t, out, "secretAccessKey")))
