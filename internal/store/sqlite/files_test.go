@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"fastness/internal/audit"
 	"fastness/internal/secret"
@@ -191,17 +192,25 @@ func TestPurgedBytes(t *testing.T) {
 
 // marked fills a store with blobs that are found nowhere else.
 type marked struct {
-	tenants [3]secret.TenantID
-	secrets []markedSecret
-	live    map[string]bool
-	gone    map[string]bool
-	last    string // what mark returned last, as a text to look for
+	tenants   [3]secret.TenantID
+	secrets   []markedSecret
+	documents []markedDocument
+	live      map[string]bool
+	gone      map[string]bool
+	last      string // what mark returned last, as a text to look for
 }
 
 type markedSecret struct {
 	tenant int
 	row    *store.Secret
 	texts  map[secret.Version][]string
+}
+
+// markedDocument is a document whose sealed part is a mark.
+type markedDocument struct {
+	tenant int
+	row    *store.Document
+	text   string
 }
 
 // mark returns n bytes that repeat a text.
@@ -218,8 +227,48 @@ func (m *marked) drop(texts ...string) {
 	}
 }
 
+// stepDocument adds, changes or deletes a document, or lets some expire.
+func (m *marked) stepDocument(tx store.Tx) error {
+	w := tx.EditDocuments()
+	if len(m.documents) < 10 || rand.IntN(3) == 0 {
+		d := markedDocument{tenant: rand.IntN(len(m.tenants))}
+		d.row = &store.Document{Owner: m.tenants[d.tenant], Kind: "factor", ID: secret.NewUUID(), Key: 1, Created: testTime}
+		d.row.Sealed, d.text = m.mark(20+rand.IntN(300)), m.last
+		if rand.IntN(4) == 0 {
+			d.row.Expires = testTime.Add(time.Hour)
+		}
+		m.documents = append(m.documents, d)
+		return w.Create(d.row)
+	}
+	i := rand.IntN(len(m.documents))
+	d := &m.documents[i]
+	switch rand.IntN(10) {
+	case 0:
+		m.documents = slices.DeleteFunc(m.documents, func(d markedDocument) bool {
+			expired := !d.row.Expires.IsZero()
+			if expired {
+				m.drop(d.text)
+			}
+			return expired
+		})
+		_, err := w.Expire(testTime.Add(time.Hour), 1000)
+		return err
+	case 1, 2, 3:
+		m.drop(d.text)
+		row := d.row
+		m.documents = slices.Delete(m.documents, i, i+1)
+		return w.Delete(row.Owner, row.Kind, row.ID)
+	}
+	m.drop(d.text)
+	d.row.Sealed, d.text = m.mark(20+rand.IntN(300)), m.last
+	return w.Update(d.row)
+}
+
 // step adds a secret, adds, re-wraps or deletes a version, or purges a secret.
 func (m *marked) step(tx store.Tx) error {
+	if rand.IntN(4) == 0 {
+		return m.stepDocument(tx)
+	}
 	if len(m.secrets) < 20 || rand.IntN(3) == 0 {
 		row := &store.Secret{ID: secret.NewID(), Name: secret.Name(secret.NewUUID()), Metadata: secret.Metadata{Algorithm: secret.AES256GCM}}
 		m.secrets = append(m.secrets, markedSecret{tenant: rand.IntN(len(m.tenants)), row: row, texts: make(map[secret.Version][]string)})
@@ -281,6 +330,11 @@ func (m *marked) erase(tx store.Tx) error {
 			if s.tenant == last {
 				m.drop(texts...)
 			}
+		}
+	}
+	for _, d := range m.documents {
+		if d.tenant == last {
+			m.drop(d.text)
 		}
 	}
 	return tx.EditTenants().Erase(m.tenants[last])
