@@ -73,20 +73,11 @@ func (d *documented) update(t *testing.T, f func(store.Tx) error) {
 func (d *documented) add(t *testing.T, kind, id string) {
 	t.Helper()
 	d.update(t, func(tx store.Tx) error {
-		tenant, err := tx.Tenants().ByName("acme")
-		if err != nil {
+		doc := &store.Document{Owner: d.tenant.ID, Kind: kind, ID: id, Created: d.now()}
+		if err := d.sealInto(tx, doc, []byte(id)); err != nil {
 			return err
 		}
-		key, err := d.key(tx, tenant.ID, tenant.Key, secret.AES256GCM)
-		if err != nil {
-			return err
-		}
-		defer key.release()
-		sealed, err := key.kek.SealDocument(tenant.ID, kind, id, []byte(id))
-		if err != nil {
-			return err
-		}
-		return tx.EditDocuments().Create(&store.Document{Owner: tenant.ID, Kind: kind, ID: id, Sealed: sealed, Key: tenant.Key, Created: d.now()})
+		return tx.EditDocuments().Create(doc)
 	})
 }
 
@@ -98,12 +89,7 @@ func (d *documented) opens(t *testing.T, kind, id string) (number uint32) {
 		if err != nil {
 			return err
 		}
-		key, err := d.key(r, d.tenant.ID, doc.Key, secret.AES256GCM)
-		if err != nil {
-			return err
-		}
-		defer key.release()
-		plain, err := key.kek.OpenDocument(d.tenant.ID, kind, id, doc.Sealed)
+		plain, err := d.openSealed(r, doc)
 		if err != nil {
 			return err
 		}

@@ -231,68 +231,6 @@ func (v *Vault) rewrapAccessKey(tx store.Tx, t *store.Tenant, c *store.Credentia
 	return tx.EditCredentials().Update(c)
 }
 
-// rewrapDocuments seals the tenant's documents under its current key. One that
-// does not open is passed over, and then keeps the rotation from ending, as with
-// versions.
-func (v *Vault) rewrapDocuments(ctx context.Context, t *store.Tenant) error {
-	var at store.DocumentRef
-	broken := 0
-	for more := true; more; {
-		last, failed := at, 0
-		err := v.store.Update(ctx, func(tx store.Tx) error {
-			last, failed = at, 0
-			docs, err := tx.Documents().NotUnderKey(t.ID, t.Key, at, rewrapChunk)
-			if err != nil {
-				return err
-			}
-			for _, d := range docs {
-				err := v.rewrapDocument(tx, t, d)
-				if errors.Is(err, secret.ErrDecryption) {
-					v.log.ErrorContext(ctx, "stored document does not open", "tenant", t.Name, "kind", d.Kind, "cause", secret.Of(err).Cause)
-					failed++
-				} else if err != nil {
-					return err
-				}
-				last = store.DocumentRef{Kind: d.Kind, ID: d.ID}
-			}
-			more = len(docs) == rewrapChunk
-			return nil
-		})
-		if err != nil {
-			return v.answer(err)
-		}
-		at = last
-		broken += failed
-	}
-	if broken > 0 {
-		return secret.ErrDecryption.With(fmt.Errorf("%d documents do not open; key %d is in use, and the old one kept for them", broken, t.Key))
-	}
-	return nil
-}
-
-func (v *Vault) rewrapDocument(tx store.Tx, t *store.Tenant, d *store.Document) error {
-	from, err := v.key(tx, t.ID, d.Key, secret.AES256GCM)
-	if err != nil {
-		return err
-	}
-	defer from.release()
-	to, err := v.key(tx, t.ID, t.Key, secret.AES256GCM)
-	if err != nil {
-		return err
-	}
-	defer to.release()
-	plain, err := from.kek.OpenDocument(t.ID, d.Kind, d.ID, d.Sealed)
-	if err != nil {
-		return secret.ErrDecryption.With(fmt.Errorf("document of kind %s: %w", d.Kind, err))
-	}
-	defer plain.Release()
-	if d.Sealed, err = to.kek.SealDocument(t.ID, d.Kind, d.ID, plain.Bytes()); err != nil {
-		return err
-	}
-	d.Key = t.Key
-	return tx.EditDocuments().Update(d)
-}
-
 // endKey destroys the tenant's other keys, once nothing is sealed under them.
 func (s *Session) endKey(ctx context.Context, t *store.Tenant, done int64) error {
 	return s.editTenant(ctx, audit.KeyRotate, policy.ManageKeys, func(tx store.Tx, now *store.Tenant, e *audit.Entry) error {
