@@ -47,6 +47,7 @@ type login struct {
 func (v *Vault) refuseLogin(ctx context.Context, o Origin, t *store.Tenant, principal string, err error) error {
 	e := loginEntry(v, o, t)
 	v.finish(ctx, &e, v.answer(err))
+	v.refused.countCredential(err)
 	if errors.Is(err, secret.ErrUnavailable) {
 		v.log.WarnContext(ctx, "login failed", "tenant", e.TenantID, "cause", secret.Of(err).Cause, "correlationId", e.CorrelationID)
 	}
@@ -102,7 +103,13 @@ func notIn(reason string) error { return secret.ErrUnauthenticated.With(errors.N
 
 // enter makes the session of somebody who has proven who they are. A refusal is
 // secret.ErrUnauthenticated, whatever the reason, and is recorded.
+//
+// It counts as a request of the tenant: whoever has something good to show could
+// otherwise have sessions made without end.
 func (v *Vault) enter(ctx context.Context, l login) (*NewSession, error) {
+	if err := v.pace(ctx, l.tenant.ID, func() audit.Entry { return loginEntry(v, l.origin, l.tenant) }); err != nil {
+		return nil, err
+	}
 	token, hash := identity.NewToken()
 	made := &NewSession{ID: identity.NewTokenID(), Token: token, Tenant: l.tenant.Name, Principal: l.bearer.Principal}
 	err := v.change(ctx, loginEntry(v, l.origin, l.tenant), func(tx store.Tx, e *audit.Entry) error {

@@ -60,29 +60,27 @@ func (r *rates) init(now func() time.Time) {
 	r.buckets = newRecent[secret.TenantID, bucket](maxBuckets)
 }
 
-// pace counts a request against the rate of its caller's tenant. A refusal is
-// recorded, in the tenant's log, before it is returned as secret.ErrTooMany.
-// Operators have no rate.
-func (v *Vault) pace(ctx context.Context, c *Caller) error {
-	if c.subject.Operator {
-		return nil
-	}
-	q, err := v.limits.look(c.tenantID, func() (q secret.Quotas, err error) {
+// pace counts a request, or a login, against the rate of a tenant. A refusal is
+// recorded before it is returned as secret.ErrTooMany, in the entry that begin
+// begins, which must be one of the tenant's.
+func (v *Vault) pace(ctx context.Context, t secret.TenantID, begin func() audit.Entry) error {
+	q, err := v.limits.look(t, func() (q secret.Quotas, err error) {
 		err = v.store.View(ctx, func(r store.Reader) error {
-			q, err = v.quotas(r, c.tenantID)
+			q, err = v.quotas(r, t)
 			return err
 		})
 		return q, err
 	})
 	if err != nil {
-		return v.conclude(ctx, c.entry(v, audit.Throttle), err)
+		return v.conclude(ctx, begin(), err)
 	}
-	alone, err := v.rates.take(c.tenantID, q)
+	alone, err := v.rates.take(t, q)
 	if err == nil {
 		return nil
 	}
 	v.refused.count(err)
-	e := c.entry(v, audit.Throttle)
+	e := begin()
+	e.Action = audit.Throttle
 	e.Result, e.Error = result(err)
 	if rerr := v.refusals.record(ctx, e, alone); rerr != nil {
 		return secret.ErrUnavailable.With(errors.Join(rerr, err))

@@ -144,6 +144,26 @@ func TestManyFlooders(t *testing.T) {
 	}
 }
 
+// TestLoginsArePaced: what is good to come in with is no way around the rate,
+// and is not used up by a refusal.
+func TestLoginsArePaced(t *testing.T) {
+	f := fastnesstest.Open(t, nil)
+	p := newIDP(t, f)
+	must(f.Tenant(t, "acme").Issuers().Put(ctx, p.issuer(), nil))(t)
+	setQuotas(t, f, "acme", secret.Quotas{RequestRate: 3})
+	for range 3 {
+		must(f.ExchangeToken(ctx, outside, "acme", "", p.token(nil)))(t).Token.Release()
+	}
+	jwt := p.token(nil)
+	_, err := f.ExchangeToken(ctx, outside, "acme", "", jwt)
+	want(t, err, secret.ErrTooMany)
+	if e := last(t, f, "acme"); e.Action != audit.Throttle || e.Result != audit.AccessDenied || e.IPAddress != outside.Address {
+		t.Errorf("left %+v", e)
+	}
+	f.Clock.Advance(time.Second)
+	must(f.ExchangeToken(ctx, outside, "acme", "", jwt))(t).Token.Release()
+}
+
 // TestRateWithoutRecord: a refusal that cannot be recorded is not answered.
 func TestRateWithoutRecord(t *testing.T) {
 	m := open(t)
