@@ -20,6 +20,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"fastness/internal/vault"
@@ -42,6 +43,9 @@ type Config struct {
 	// counts the route's requests: code is empty for success, otherwise the
 	// error's code.
 	Metrics func(method, route string) func(code string, took time.Duration)
+	// Proxies are the networks of trusted proxies: what one of them forwards of a
+	// client's certificate is believed, and what anybody else does is not looked at.
+	Proxies []netip.Prefix
 	// Stopping, if set, ends when the server is about to stop: streams without
 	// an end of their own then end.
 	Stopping context.Context
@@ -54,6 +58,7 @@ type API struct {
 	log         *slog.Logger
 	logRequests bool
 	stopping    context.Context
+	proxies     []netip.Prefix
 	mux         *http.ServeMux
 	unrouted    func(code string, took time.Duration)
 }
@@ -70,7 +75,7 @@ func New(c Config) *API {
 		c.Stopping = context.Background()
 	}
 	a := &API{
-		vault: c.Vault, log: c.Logger, logRequests: c.LogRequests, stopping: c.Stopping,
+		vault: c.Vault, log: c.Logger, logRequests: c.LogRequests, stopping: c.Stopping, proxies: c.Proxies,
 		mux: http.NewServeMux(), unrouted: c.Metrics("", "unknown"),
 	}
 	for pattern, rows := range byPattern(routes) {

@@ -20,6 +20,7 @@ type arguments struct {
 	query  url.Values
 
 	principal string
+	provider  string // of an issuer or a CA
 }
 
 // readArguments reads what the pattern and the row's parameters announce.
@@ -42,6 +43,14 @@ func (c *call) readArguments() (err error) {
 	if c.principal = c.r.PathValue("principal"); c.principal != "" {
 		if err := identity.CheckPrincipal(c.principal); err != nil {
 			return reject(err)
+		}
+	}
+	for _, name := range []string{"issuer", "ca"} {
+		if v := c.r.PathValue(name); v != "" {
+			if err := identity.CheckProvider(name, v); err != nil {
+				return reject(err)
+			}
+			c.provider = v
 		}
 	}
 	if c.id = c.r.PathValue("id"); c.id != "" && !isCredentialID(c.id) {

@@ -201,6 +201,8 @@ var pathDocs = map[string]string{
 	"name":      "the secret's name: 1 to 512 of A-Z a-z 0-9 / _ + = . @ - !",
 	"stage":     "a staging label; current, previous and pending stand for AWSCURRENT, AWSPREVIOUS and AWSPENDING",
 	"id":        "the credential's id",
+	"issuer":    "the tenant's name for an issuer: 1 to 63 of a-z, 0-9 and '-'",
+	"ca":        "the tenant's name for a CA: 1 to 63 of a-z, 0-9 and '-'",
 	"principal": "the name of a person, service or operator: 1 to 128 of A-Z a-z 0-9 . _ @ : / -",
 }
 
@@ -297,6 +299,14 @@ var bodies = map[string]any{
 	"AccessKeyCreated": wire.AccessKeyCreated{}, "CredentialRotateRequest": wire.CredentialRotateRequest{},
 	"PrincipalCreateRequest": wire.PrincipalCreateRequest{}, "PrincipalUpdateRequest": wire.PrincipalUpdateRequest{},
 	"Principal": wire.Principal{}, "PrincipalList": wire.PrincipalList{},
+	"IssuerRequest": wire.IssuerRequest{}, "Issuer": wire.Issuer{}, "IssuerList": wire.IssuerList{}, "Binding": wire.Binding{},
+	"AuthorityRequest": wire.AuthorityRequest{}, "Authority": wire.Authority{}, "AuthorityList": wire.AuthorityList{},
+	"TokenLoginRequest": wire.TokenLoginRequest{}, "PasswordLoginRequest": wire.PasswordLoginRequest{}, "SessionCreated": wire.SessionCreated{},
+	"LoginMethods": wire.LoginMethods{}, "LoginProvider": wire.LoginProvider{},
+	"PasswordRequest": wire.PasswordRequest{}, "PasswordChangeRequest": wire.PasswordChangeRequest{},
+	"Factor": wire.Factor{}, "FactorList": wire.FactorList{}, "FactorState": wire.FactorState{}, "FactorRequest": wire.FactorRequest{},
+	"TOTPCreated": wire.TOTPCreated{}, "CodeRequest": wire.CodeRequest{}, "FactorCreated": wire.FactorCreated{},
+	"RecoveryCodes": wire.RecoveryCodes{}, "SteppedUp": wire.SteppedUp{}, "Ceremony": wire.Ceremony{}, "CeremonyRequest": wire.CeremonyRequest{},
 	"KeyRotated": api.KeyRotated{}, "Identity": api.Identity{},
 	"ExportRequest": api.ExportRequest{}, "RedactRequest": api.RedactRequest{}, "Redacted": api.Redacted{},
 	"QuotasRequest": wire.QuotasRequest{}, "QuotasReply": wire.QuotasReply{}, "Quotas": secret.Quotas{}, "Use": secret.Use{},
@@ -342,6 +352,7 @@ func addValue(s object, must bool) {
 var enums = map[reflect.Type]object{
 	reflect.TypeFor[time.Time]():         {"type": "string", "format": "date-time"},
 	reflect.TypeFor[*secretbuf.Buffer](): {"type": "string", "format": "password"},
+	reflect.TypeFor[json.RawMessage]():   {"type": "object"},
 	reflect.TypeFor[secret.Algorithm]():  {"type": "string", "enum": []string{"aes-256-gcm", "hybrid-quantum"}},
 	reflect.TypeFor[secret.Environment](): {
 		"type": "string", "enum": []string{"dev", "staging", "prod"}},

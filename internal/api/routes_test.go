@@ -293,7 +293,7 @@ func TestTokens(t *testing.T) {
 		t.Errorf("token: %+v", made.TokenInfo)
 	}
 	who := must[api.Identity](s, 200, "GET", "/whoami", made.Token, "")
-	if diff := cmp.Diff(api.Identity{Principal: "ci", Tenant: "acme", Region: "us-east-1"}, who); diff != "" {
+	if diff := cmp.Diff(api.Identity{Principal: "ci", Tenant: "acme", Region: "us-east-1", Kind: "service", Expires: made.Expires}, who); diff != "" {
 		t.Errorf("whoami:\n%s", diff)
 	}
 	if who := must[api.Identity](s, 200, "GET", "/whoami", s.operator, ""); !who.Operator || who.Tenant != "" {

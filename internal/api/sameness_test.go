@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -8,6 +9,7 @@ import (
 	"testing"
 
 	"fastness/internal/api"
+	"fastness/internal/audit"
 	"fastness/internal/secret"
 )
 
@@ -15,7 +17,10 @@ import (
 // those given.
 func requestOf(r api.Route, params map[string]string) (path, body string) {
 	path = strings.TrimPrefix(r.Pattern, api.Prefix)
-	for _, name := range pathParams(r.Pattern) {
+	for _, name := range []string{"issuer", "ca"} {
+		path = strings.ReplaceAll(path, "{"+name+"}", cmp.Or(params[name], "corp"))
+	}
+	for _, name := range pathParams(path) {
 		path = strings.ReplaceAll(path, "{"+name+"}", url.PathEscape(params[name]))
 	}
 	switch {
@@ -44,6 +49,16 @@ var validBodies = map[string]string{
 	"PrincipalUpdateRequest":  `{"service":"web"}`,
 	"CredentialRotateRequest": `{"overlap":"1h"}`,
 	"RedactRequest":           `{"principal":"nobody"}`,
+
+	"IssuerRequest":         `{"url":"https://issuer.example","audiences":["a"],"bindings":[]}`,
+	"AuthorityRequest":      `{"bundle":"` + strings.ReplaceAll(testBundle, "\n", `\n`) + `","bindings":[]}`,
+	"TokenLoginRequest":     `{"token":"a.b.c"}`,
+	"PasswordLoginRequest":  `{"principal":"nobody","password":"correct horse battery"}`,
+	"PasswordRequest":       `{"password":"correct horse battery"}`,
+	"PasswordChangeRequest": `{"oldPassword":"wrong horse battery","password":"correct horse battery"}`,
+	"FactorRequest":         `{"name":"phone"}`,
+	"CodeRequest":           `{"code":"123456"}`,
+	"CeremonyRequest":       `{"response":{}}`,
 }
 
 // seen is what a caller can tell two answers apart by.
@@ -81,8 +96,8 @@ func TestHiddenIsAbsent(t *testing.T) {
 	compared := 0
 	for caller, token := range callers {
 		for _, r := range api.Routes() {
-			if !strings.Contains(r.Pattern, "{tenant}") {
-				continue
+			if !strings.Contains(r.Pattern, "{tenant}") || r.Action == audit.Login {
+				continue // who comes in is slowed: see TestLoginsLookAlike
 			}
 			send := func(tenant, name, id string) string {
 				principal := map[bool]string{true: "p", false: "none"}[id == foreign]

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"time"
 
 	"fastness/internal/secret"
 	"fastness/internal/vault"
@@ -112,11 +113,14 @@ type Identity struct {
 	Tenant    secret.TenantName `json:"tenant"` // empty for an operator
 	Operator  bool              `json:"operator"`
 	Region    string            `json:"region"`
+	Kind      string            `json:"kind"`             // service, person or operator
+	Locked    bool              `json:"locked,omitzero"`  // nothing else works before a second factor is given
+	Expires   time.Time         `json:"expires,omitzero"` // of the credential; absent: never
 }
 
 func whoAmI(c *call) error {
 	return c.reply(http.StatusOK, Identity{
 		Principal: c.caller.Principal(), Tenant: c.caller.Tenant(), Operator: c.caller.IsOperator(),
-		Region: c.api.vault.Region(),
+		Region: c.api.vault.Region(), Kind: c.caller.Kind().String(), Locked: c.caller.Locked(), Expires: c.caller.Expires(),
 	})
 }

@@ -41,6 +41,28 @@ func (c *Caller) Principal() string { return c.principal }
 // IsOperator reports whether the caller belongs to the deployment, not to a tenant.
 func (c *Caller) IsOperator() bool { return c.subject.Operator }
 
+// Kind tells people, services and operators apart.
+func (c *Caller) Kind() store.PrincipalKind {
+	switch {
+	case c.subject.Operator:
+		return store.OperatorKind
+	case c.subject.Kind == policy.Person:
+		return store.Person
+	}
+	return store.Service
+}
+
+// Locked reports whether nothing works before a second factor is given.
+func (c *Caller) Locked() bool { return c.locked }
+
+// Expires is when the caller's credential ends; zero: never.
+func (c *Caller) Expires() time.Time {
+	if c.identity == nil {
+		return time.Time{}
+	}
+	return c.identity.Credential.Expires
+}
+
 // Tenant is the caller's tenant; empty for an operator.
 func (c *Caller) Tenant() secret.TenantName { return c.tenant }
 

@@ -284,10 +284,7 @@ func checkFactorName(name string) error {
 // one a line, told only here and released by the receiver; nil otherwise.
 func (f *Factors) Confirm(ctx context.Context, id string, code []byte) (codes *secretbuf.Buffer, err error) {
 	v, owner := f.vault, f.caller.factorOwner()
-	if err := identity.CheckTOTP(code); err != nil {
-		return nil, v.conclude(ctx, f.caller.entry(v, audit.FactorConfirm), err)
-	}
-	if err := v.attempts.begin(f.caller.origin.Address, f.claim()); err != nil {
+	if err := f.beginGuess(ctx); err != nil {
 		return nil, v.conclude(ctx, f.caller.entry(v, audit.FactorConfirm), err)
 	}
 	fresh, hashes := identity.NewRecoveryCodes()
@@ -300,6 +297,9 @@ func (f *Factors) Confirm(ctx context.Context, id string, code []byte) (codes *s
 		}
 		if factor.Type != TOTPFactor || !factor.Confirmed.IsZero() {
 			return secret.Conflict("the factor is enrolled already")
+		}
+		if err := identity.CheckTOTP(code); err != nil {
+			return err
 		}
 		if factor.Step, err = v.checkTOTP(tx, d, factor, code); err != nil {
 			return err

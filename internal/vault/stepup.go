@@ -20,7 +20,7 @@ var errCode = &secret.Error{Code: secret.ErrAccessDenied.Code, Field: "code", De
 // Guesses are slowed: secret.ErrTooMany.
 func (f *Factors) Verify(ctx context.Context, code []byte) (until time.Time, err error) {
 	v := f.vault
-	if err := v.attempts.begin(f.caller.origin.Address, f.claim()); err != nil {
+	if err := f.beginGuess(ctx); err != nil {
 		return until, v.conclude(ctx, f.caller.entry(v, audit.FactorVerify), err)
 	}
 	err = f.change(ctx, audit.FactorVerify, func(tx store.Tx, i *store.Identity, e *audit.Entry) error {
@@ -39,6 +39,19 @@ func (f *Factors) Verify(ctx context.Context, code []byte) (until time.Time, err
 	}
 	v.attempts.passed(f.caller.origin.Address, f.claim())
 	return until, nil
+}
+
+// beginGuess counts a try at a code, of who has codes at all, before it is looked
+// at.
+func (f *Factors) beginGuess(ctx context.Context) error {
+	err := f.vault.store.View(ctx, func(r store.Reader) error {
+		_, err := f.own(r)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return f.vault.attempts.begin(f.caller.origin.Address, f.claim())
 }
 
 // spendCode finds the factor whose code this is, and notes that it was given. That
