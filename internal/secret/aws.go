@@ -1,9 +1,6 @@
 package secret
 
-import (
-	"slices"
-	"time"
-)
+import "slices"
 
 // AWS is what the AWS protocol keeps of a secret beyond its metadata. The core
 // stores it with the secret's row and gives it no meaning; the front for that
@@ -13,6 +10,8 @@ type AWS struct {
 	Type     string `json:"type,omitzero"`     // of a managed external secret
 	Policy   string `json:"policy,omitzero"`   // the resource policy; empty for none
 	Tagged   bool   `json:"tagged,omitzero"`   // it has, or had, a tag
+	Home     string `json:"home,omitzero"`     // the region it is written in; empty for the deployment's first
+	Suffix   string `json:"suffix,omitzero"`   // of its ARN; empty for the one that its id makes
 
 	Rotation AWSRotation  `json:"rotation,omitzero"`
 	Replicas []AWSReplica `json:"replicas,omitempty"`
@@ -37,15 +36,14 @@ type AWSMetadata struct {
 
 // AWSReplica is a view of a secret in another region.
 type AWSReplica struct {
-	Region   string    `json:"region"`
-	KMSKeyID string    `json:"kmsKeyId,omitzero"`
-	Failure  string    `json:"failure,omitzero"` // why it is not there; empty: it is in step
-	LastRead time.Time `json:"lastRead,omitzero"`
+	Region   string `json:"region"`
+	KMSKeyID string `json:"kmsKeyId,omitzero"`
+	Failure  string `json:"failure,omitzero"` // why it is not there; empty: it is in step
 }
 
 // IsZero reports whether there is nothing to keep.
 func (a AWS) IsZero() bool {
-	return a.KMSKeyID == "" && a.Type == "" && a.Policy == "" && !a.Tagged && a.Rotation.IsZero() && len(a.Replicas) == 0
+	return a.KMSKeyID == "" && a.Type == "" && a.Policy == "" && !a.Tagged && a.Home == "" && a.Suffix == "" && a.Rotation.IsZero() && len(a.Replicas) == 0
 }
 
 // IsZero reports whether the secret was never to be rotated.

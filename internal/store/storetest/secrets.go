@@ -87,12 +87,12 @@ func fullSecret() *store.Secret {
 			},
 		},
 		AWS: secret.AWS{
-			KMSKeyID: "alias/x", Type: "y", Policy: "{}", Tagged: true,
+			KMSKeyID: "alias/x", Type: "y", Policy: "{}", Tagged: true, Home: "eu-west-1", Suffix: "AbCdEf",
 			Rotation: secret.AWSRotation{
 				Enabled: true, Function: "fastness:rotator/z", Days: 30, Duration: "3h", Schedule: "rate(30 days)",
 				External: []secret.AWSMetadata{{Key: "k", Text: "v"}}, ExternalRole: "arn:aws:iam::123456789012:role/r",
 			},
-			Replicas: []secret.AWSReplica{{Region: "eu-west-1", KMSKeyID: "k", Failure: "f", LastRead: epoch}},
+			Replicas: []secret.AWSReplica{{Region: "eu-west-1", KMSKeyID: "k", Failure: "f"}},
 		},
 		Labels: map[secret.Label]secret.Version{
 			secret.Current: 9, secret.Previous: 8, secret.Pending: 10, "blue": 3, "Ünïcode \"x\"": 4,
