@@ -324,3 +324,61 @@ func TestDetails(t *testing.T) {
 		t.Errorf("a reader of b* sees %+v", page.Items)
 	}
 }
+
+// TestPromote: the copy has all versions under its own name, and is independent.
+func TestPromote(t *testing.T) {
+	f := fastnesstest.Open(t, nil)
+	s := f.Tenant(t, "acme")
+	hybrid := secret.HybridQuantum
+	must(put(t, s, "s", "1", vault.Put{Patch: secret.Patch{Algorithm: &hybrid}, Amend: func(a *secret.AWS) { a.Type = "t" }}))(t)
+	check(t, errOf(s.Update(ctx, "s", secret.Patch{Algorithm: ptr(secret.AES256GCM)})))
+	must(put(t, s, "s", "2", vault.Put{}))(t)
+	must(s.RotateKey(ctx, nil))(t)
+	d := must(s.Promote(ctx, "s", vault.Promotion{To: "copy", Change: func(from, made *secret.AWS) error {
+		from.Type, made.Home = "u", "eu-west-1"
+		return nil
+	}}))(t)
+	from := must(s.Detail(ctx, "s"))(t)
+	if d.Name != "copy" || d.ID == from.ID || d.AWS.Home != "eu-west-1" || d.AWS.Type != "t" || from.AWS.Type != "u" || d.VersionID != from.VersionID {
+		t.Errorf("made %+v of %+v", d, from)
+	}
+	must(put(t, s, "s", "3", vault.Put{}))(t)
+	wantValue(t, s, "copy", store.Selector{}, "2")
+	wantValue(t, s, "copy", store.Selector{Label: secret.Previous}, "1")
+	check(t, s.Purge(ctx, "s"))
+	wantValue(t, s, "copy", store.Selector{Number: 1}, "1")
+	promote := func(name, to secret.Name) error {
+		return errOf(s.Promote(ctx, name, vault.Promotion{To: to, Change: func(_, _ *secret.AWS) error { return secret.ErrConflict }}))
+	}
+	want(t, promote("s", "other"), secret.ErrNotFound)
+	want(t, promote("copy", "copy"), secret.ErrExists)
+	want(t, promote("copy", "no name"), secret.ErrInvalid)
+	want(t, promote("copy", "other"), secret.ErrConflict)
+	want(t, errOf(s.Describe(ctx, "other")), secret.ErrNotFound)
+	check(t, errOf(s.Delete(ctx, "copy", secret.MinRecovery)))
+	want(t, promote("copy", "other"), secret.ErrDeleted)
+}
+
+func TestLocate(t *testing.T) {
+	f := fastnesstest.Open(t, nil)
+	s := f.Tenant(t, "acme")
+	versions(t, s, "b", 1)
+	versions(t, s, "c", 1)
+	locate := func(s *vault.Session, pick func(*store.Secret) bool) secret.Name {
+		t.Helper()
+		return must(s.Locate(ctx, []secret.Name{"a", "b", "c"}, pick))(t)
+	}
+	any := func(*store.Secret) bool { return true }
+	for want, got := range map[secret.Name]secret.Name{
+		"b": locate(s, any),
+		"c": locate(f.Session(caller(t, f, "acme", policy.Reader, "c"), ""), any),
+		"a": locate(f.Session(caller(t, f, "acme", policy.Reader, "x"), ""), any),
+	} {
+		if got != want {
+			t.Errorf("located %s, want %s", got, want)
+		}
+	}
+	if got := locate(s, func(sec *store.Secret) bool { return sec.Name == "c" }); got != "c" {
+		t.Errorf("located %s", got)
+	}
+}

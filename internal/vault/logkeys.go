@@ -70,9 +70,6 @@ func (v *Vault) openJournal(ctx context.Context, node string, anchor Anchor) err
 	if errors.Is(err, store.ErrAbsent) {
 		err = v.store.Update(ctx, v.createLogKeys)
 	}
-	if errors.Is(err, store.ErrStale) {
-		err = nil // another node has made them
-	}
 	if err != nil {
 		return fmt.Errorf("preparing the log's keys: %w", err)
 	}
@@ -212,7 +209,9 @@ func (a *Audit) RotateKeys(ctx context.Context) (audit.KeySet, error) {
 	if a.tenant != "" {
 		return audit.KeySet{}, v.refuse(ctx, e, secret.Invalid("tenant", "the log's keys are the deployment's"))
 	}
-	set, err := v.rotateKeys(ctx, e)
+	v.journal.mu.Lock()
+	set, err := v.rotateKeysLocked(ctx, e)
+	v.journal.mu.Unlock()
 	v.publish(ctx)
 	if err == nil {
 		err = v.store.Scrub(ctx)
@@ -220,29 +219,19 @@ func (a *Audit) RotateKeys(ctx context.Context) (audit.KeySet, error) {
 	return settled(set, v.answer(err))
 }
 
-// rotateKeys announces the keys and takes them into use, or has the node do so
-// that holds the lease.
-func (v *Vault) rotateKeys(ctx context.Context, e audit.Entry) (audit.KeySet, error) {
+func (v *Vault) rotateKeysLocked(ctx context.Context, e audit.Entry) (audit.KeySet, error) {
 	if err := v.announceKeys(ctx, e); err != nil {
 		return audit.KeySet{}, err
 	}
-	if err := v.orAsk(ctx, func() error { return v.useAnnounced(ctx) }); err != nil {
-		return audit.KeySet{}, err
-	}
-	v.journal.mu.Lock()
-	defer v.journal.mu.Unlock()
-	err := v.loadLogKeys(ctx)
-	return v.journal.keys.set, err
-}
-
-func (v *Vault) useAnnounced(ctx context.Context) error {
-	v.journal.mu.Lock()
-	defer v.journal.mu.Unlock()
 	c, err := v.checkpointLocked(ctx)
 	if err != nil {
-		return err
+		return audit.KeySet{}, err
 	}
-	return v.adoptKeys(ctx, c.Size)
+	if err := v.adoptKeys(ctx, c.Size); err != nil {
+		return audit.KeySet{}, err
+	}
+	err = v.loadLogKeys(ctx)
+	return v.journal.keys.set, err
 }
 
 // announceKeys stores the keys to come and logs them. The verifier wants one

@@ -155,6 +155,10 @@ var methods = []method{
 	onSecret("Restage", audit.Label, true, func(_ testing.TB, s *vault.Session, name secret.Name) error {
 		return errOf(s.Restage(ctx, name, vault.Restage{Label: "m"}))
 	}),
+	onSecret("Promote", audit.Update, true, func(_ testing.TB, s *vault.Session, name secret.Name) error {
+		to := name + secret.Name("-"+secret.NewUUID())
+		return errOf(s.Promote(ctx, name, vault.Promotion{To: to, Change: func(_, _ *secret.AWS) error { return nil }}))
+	}),
 	onSecret("Delete", audit.Delete, true, func(_ testing.TB, s *vault.Session, name secret.Name) error {
 		return errOf(s.Delete(ctx, name, secret.MinRecovery))
 	}),
@@ -278,7 +282,7 @@ var methods = []method{
 // TestMethodsAreAll: the table has every exported method of the handles, but
 // for those that only lead to another handle or record a front's refusal.
 func TestMethodsAreAll(t *testing.T) {
-	listed := map[string]bool{"RemoveFactor": true, "Credentials": true, "Guarded": true, "Principals": true, "Refused": true, "RotateKeys": true}
+	listed := map[string]bool{"RemoveFactor": true, "Credentials": true, "Guarded": true, "Locate": true, "Principals": true, "Refused": true, "RotateKeys": true}
 	for _, m := range methods {
 		listed[strings.Fields(m.name)[0]] = true
 	}
