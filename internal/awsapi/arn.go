@@ -30,9 +30,12 @@ func suffix(id secret.ID) string {
 	return string(out)
 }
 
-// arn is a secret's full name to the protocol.
-func arn(region string, account secret.AccountNumber, name secret.Name, id secret.ID) string {
-	return arnPrefix(region, account) + string(name) + "-" + suffix(id)
+// suffixOf is the end of a secret's ARN, which one that was a replica keeps.
+func suffixOf(id secret.ID, a secret.AWS) string {
+	if a.Suffix != "" {
+		return a.Suffix
+	}
+	return suffix(id)
 }
 
 func arnPrefix(region string, account secret.AccountNumber) string {
@@ -93,4 +96,6 @@ func cutSuffix(s string) (name, end string, ok bool) {
 }
 
 // names reports whether the reference is to this secret.
-func (r secretRef) names(id secret.ID) bool { return r.suffix == "" || r.suffix == suffix(id) }
+func (r secretRef) names(id secret.ID, a secret.AWS) bool {
+	return r.suffix == "" || r.suffix == suffixOf(id, a)
+}

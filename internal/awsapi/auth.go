@@ -30,7 +30,10 @@ func (c *call) authenticate(s *sigv4.Signature) error {
 	}
 	c.caller, err = c.api.vault.AuthenticateAccessKey(c.context(), c.origin, s.AccessKeyID, verify)
 	switch {
-	case err == nil || !errors.Is(err, secret.ErrUnauthenticated):
+	case err == nil:
+		c.region = c.api.regionOf(s.Scope.Region)
+		return nil
+	case !errors.Is(err, secret.ErrUnauthenticated):
 		return err
 	case mismatch != nil:
 		return mismatch

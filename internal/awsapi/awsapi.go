@@ -30,6 +30,9 @@ const service = "secretsmanager"
 type Config struct {
 	// Vault does the work. Its region is the one in ARNs.
 	Vault *vault.Vault
+	// Regions are further ones, besides the vault's: secrets may be replicated to
+	// them, and written in them.
+	Regions []string
 	// Logger receives a line a request; default slog.Default.
 	Logger *slog.Logger
 	// LogRequests logs every request at level info, not only at debug.
@@ -44,6 +47,7 @@ type Config struct {
 // API answers requests. Safe for concurrent use.
 type API struct {
 	vault       *vault.Vault
+	regions     []string // the vault's first
 	log         *slog.Logger
 	logRequests bool
 	now         func() time.Time
@@ -67,7 +71,7 @@ func New(c Config) *API {
 		c.Now = time.Now
 	}
 	a := &API{
-		vault: c.Vault, log: c.Logger, logRequests: c.LogRequests, now: c.Now, keys: newSigningKeys(c.Now),
+		vault: c.Vault, regions: append([]string{c.Vault.Region()}, c.Regions...), log: c.Logger, logRequests: c.LogRequests, now: c.Now, keys: newSigningKeys(c.Now),
 		observers: map[string]func(string, time.Duration){unknown: c.Metrics(http.MethodPost, service+"."+unknown)},
 	}
 	for name := range operations {

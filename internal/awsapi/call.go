@@ -30,7 +30,9 @@ type call struct {
 	origin vault.Origin
 	caller *vault.Caller     // nil before the signature is verified
 	body   *secretbuf.Buffer // released by finish
-	secret secret.Name       // that the request is about, for the record of a refusal
+	region string            // that the request is for
+	secret secret.Name       // that the request is about, as it is stored
+	shown  secret.Name       // the same, as the caller knows it
 	keys   map[string][]string
 	row    *store.Secret // the secret's row, as the guard saw it last; not to be changed
 	status int           // sent; 0 while nothing was

@@ -98,7 +98,7 @@ func (c *call) translate(e *secret.Error) *fault {
 	case secret.ErrAccessDenied.Code, secret.ErrMFARequired.Code, secret.ErrSuspended.Code:
 		return c.denied(e.Detail)
 	case secret.ErrExists.Code:
-		return &fault{Type: typeExists, Message: fmt.Sprintf("The operation failed because the secret %s already exists.", c.secret)}
+		return &fault{Type: typeExists, Message: fmt.Sprintf("The operation failed because the secret %s already exists.", c.shown)}
 	case secret.ErrConflict.Code:
 		return &fault{Type: typeInvalidRequest, Message: e.Error()}
 	case secret.ErrInvalid.Code:

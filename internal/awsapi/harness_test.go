@@ -47,7 +47,7 @@ type service struct {
 
 const testMaster = "a test's root key is at least sixty-four characters long, is it not?"
 
-func newService(t testing.TB) *service {
+func newService(t testing.TB, regions ...string) *service {
 	t.Helper()
 	s := &service{t: t}
 	db, err := sqlite.Open(t.Context(), sqlite.Config{Dir: t.TempDir()})
@@ -61,7 +61,7 @@ func newService(t testing.TB) *service {
 	if s.vault, err = vault.Open(t.Context(), vault.Config{Store: db, Master: master, Logger: logger, Now: s.tick}); err != nil {
 		t.Fatal(err)
 	}
-	s.http = httptest.NewServer(awsapi.New(awsapi.Config{Vault: s.vault, Logger: logger, LogRequests: true, Now: s.clock}))
+	s.http = httptest.NewServer(awsapi.New(awsapi.Config{Vault: s.vault, Logger: logger, LogRequests: true, Now: s.clock, Regions: regions}))
 	t.Cleanup(func() {
 		s.http.Close()
 		if err := s.vault.Close(); err != nil {
@@ -130,8 +130,17 @@ func (s *service) tenant(name secret.TenantName) *client {
 }
 
 func (s *service) client(keyID, secret, account string) *client {
+	return s.clientIn("us-east-1", keyID, secret, account)
+}
+
+// in is the same client in another region.
+func (c *client) in(s *service, region string) *client {
+	return s.clientIn(region, c.keyID, c.secret, c.account)
+}
+
+func (s *service) clientIn(region, keyID, secret, account string) *client {
 	return &client{secretsmanager.New(secretsmanager.Options{
-		Region: "us-east-1", BaseEndpoint: aws.String(s.http.URL), RetryMaxAttempts: 1,
+		Region: region, BaseEndpoint: aws.String(s.http.URL), RetryMaxAttempts: 1,
 		Credentials: credentials.NewStaticCredentialsProvider(keyID, secret, ""),
 	}), keyID, secret, account}
 }

@@ -61,15 +61,16 @@ func (c *call) filtered(q *vault.DetailQuery, filters []filter) error {
 		return err
 	}
 	q.Key = string(key)
-	q.Match = func(sec *store.Secret) bool { return c.attributes(sec).matches(filters) }
+	q.Key += c.region
+	q.Match = func(sec *store.Secret) bool { return c.isHere(sec.AWS) && c.attributes(sec).matches(filters) }
 	return nil
 }
 
 // attributes are what filters look at.
 func (c *call) attributes(sec *store.Secret) filtered {
-	f := filtered{name: string(sec.Name), description: sec.Metadata.Description, tags: sec.Metadata.Tags}
+	f := filtered{name: string(display(sec.Name, sec.AWS)), description: sec.Metadata.Description, tags: sec.Metadata.Tags}
 	if len(sec.AWS.Replicas) > 0 {
-		f.primaryRegion = c.api.vault.Region()
+		f.primaryRegion = c.api.homeOf(sec.AWS)
 	}
 	return f
 }
@@ -147,7 +148,7 @@ func (c *call) selected(in *batchRequest) (ids []string, next string, err error)
 		return nil, "", err
 	}
 	for _, d := range page.Items {
-		ids = append(ids, c.arnOf(d.Name, d.ID))
+		ids = append(ids, c.arnOf(d.Name, d.ID, d.AWS))
 	}
 	return ids, page.Next, nil
 }
@@ -163,7 +164,8 @@ func (c *call) batch(ids []string, next string) error {
 			return err
 		}
 		guard := c.guard(ref)
-		wanted[i] = vault.Wanted{Name: ref.name, Guard: func(sec *store.Secret) error {
+		wanted[i] = vault.Wanted{Name: c.secret, Guard: func(sec *store.Secret) error {
+			c.row = nil // of the one before
 			err := guard(sec)
 			rows[i] = c.row
 			return err
@@ -188,7 +190,7 @@ func (c *call) batch(ids []string, next string) error {
 		if more {
 			b.AppendString(`,`)
 		}
-		more = true
+		more, c.row = true, rows[i]
 		c.appendReading(&b, g.Reading)
 		g.Reading.Value.Release()
 	}

@@ -12,6 +12,7 @@ import (
 type operation struct {
 	name   string
 	action audit.Action // how a refusal is recorded that no method of the vault saw
+	view   bool         // a replica takes it too
 	handle func(*call) error
 }
 
@@ -20,29 +21,29 @@ const unknownAction = audit.Describe
 
 // operations has all of the protocol, by name.
 var operations = index([]operation{
-	{"BatchGetSecretValue", audit.Read, decoded(batchGetSecretValue)},
-	{"CancelRotateSecret", audit.Update, decoded(cancelRotateSecret)},
-	{"CreateSecret", audit.Create, decoded(createSecret)},
-	{"DeleteResourcePolicy", audit.Update, decoded(deleteResourcePolicy)},
-	{"DeleteSecret", audit.Delete, decoded(deleteSecret)},
-	{"DescribeSecret", audit.Describe, decoded(describeSecret)},
-	{"GetRandomPassword", audit.Describe, decoded(getRandomPassword)},
-	{"GetResourcePolicy", audit.Describe, decoded(getResourcePolicy)},
-	{"GetSecretValue", audit.Read, decoded(getSecretValue)},
-	{"ListSecretVersionIds", audit.Describe, decoded(listSecretVersionIDs)},
-	{"ListSecrets", audit.List, decoded(listSecrets)},
-	{"PutResourcePolicy", audit.Update, decoded(putResourcePolicy)},
-	{"PutSecretValue", audit.Update, decoded(putSecretValue)},
-	{"RemoveRegionsFromReplication", audit.Update, decoded(removeRegionsFromReplication)},
-	{"ReplicateSecretToRegions", audit.Update, decoded(replicateSecretToRegions)},
-	{"RestoreSecret", audit.Restore, decoded(restoreSecret)},
-	{"RotateSecret", audit.Rotate, decoded(rotateSecret)},
-	{"StopReplicationToReplica", audit.Update, decoded(stopReplicationToReplica)},
-	{"TagResource", audit.Update, decoded(tagResource)},
-	{"UntagResource", audit.Update, decoded(untagResource)},
-	{"UpdateSecret", audit.Update, decoded(updateSecret)},
-	{"UpdateSecretVersionStage", audit.Label, decoded(updateSecretVersionStage)},
-	{"ValidateResourcePolicy", audit.Describe, decoded(validateResourcePolicy)},
+	{"BatchGetSecretValue", audit.Read, true, decoded(batchGetSecretValue)},
+	{"CancelRotateSecret", audit.Update, false, decoded(cancelRotateSecret)},
+	{"CreateSecret", audit.Create, false, decoded(createSecret)},
+	{"DeleteResourcePolicy", audit.Update, false, decoded(deleteResourcePolicy)},
+	{"DeleteSecret", audit.Delete, false, decoded(deleteSecret)},
+	{"DescribeSecret", audit.Describe, true, decoded(describeSecret)},
+	{"GetRandomPassword", audit.Describe, true, decoded(getRandomPassword)},
+	{"GetResourcePolicy", audit.Describe, true, decoded(getResourcePolicy)},
+	{"GetSecretValue", audit.Read, true, decoded(getSecretValue)},
+	{"ListSecretVersionIds", audit.Describe, true, decoded(listSecretVersionIDs)},
+	{"ListSecrets", audit.List, true, decoded(listSecrets)},
+	{"PutResourcePolicy", audit.Update, false, decoded(putResourcePolicy)},
+	{"PutSecretValue", audit.Update, false, decoded(putSecretValue)},
+	{"RemoveRegionsFromReplication", audit.Update, false, decoded(removeRegionsFromReplication)},
+	{"ReplicateSecretToRegions", audit.Update, false, decoded(replicateSecretToRegions)},
+	{"RestoreSecret", audit.Restore, false, decoded(restoreSecret)},
+	{"RotateSecret", audit.Rotate, false, decoded(rotateSecret)},
+	{"StopReplicationToReplica", audit.Update, true, decoded(stopReplicationToReplica)},
+	{"TagResource", audit.Update, false, decoded(tagResource)},
+	{"UntagResource", audit.Update, false, decoded(untagResource)},
+	{"UpdateSecret", audit.Update, false, decoded(updateSecret)},
+	{"UpdateSecretVersionStage", audit.Label, false, decoded(updateSecretVersionStage)},
+	{"ValidateResourcePolicy", audit.Describe, true, decoded(validateResourcePolicy)},
 })
 
 func index(rows []operation) map[string]*operation {

@@ -26,8 +26,9 @@ func (c *call) find(id string) (secretRef, error) {
 	if err != nil {
 		return ref, reject(err)
 	}
-	c.secret = ref.name
-	return ref, nil
+	c.shown = ref.name
+	c.secret, err = c.locate(ref)
+	return ref, err
 }
 
 // on is the caller's session for one secret. Its guard sees to it that the
@@ -45,11 +46,14 @@ func (c *call) onID(id string) (*vault.Session, error) {
 
 func (c *call) guard(ref secretRef) vault.Guard {
 	return func(sec *store.Secret) error {
-		if ref.foreign || ref.region != "" && ref.region != c.api.vault.Region() || !ref.names(sec.ID) {
+		if ref.foreign || !c.meant(ref, sec) {
 			return secret.ErrNotFound
 		}
 		c.row = sec
-		return c.obey(sec)
+		if err := c.obey(sec); err != nil {
+			return err
+		}
+		return c.viewed(sec)
 	}
 }
 
@@ -65,7 +69,7 @@ func (c *call) obey(sec *store.Secret) error {
 	}
 	if p.Evaluate(c.policyRequest(sec)) == iam.Deny {
 		return secret.ErrAccessDenied.With(&fault{Type: typeAccessDenied, Message: "User: " + c.principal() +
-			" is not authorized to perform: " + service + ":" + c.acts + " on resource: " + c.arnOf(sec.Name, sec.ID) +
+			" is not authorized to perform: " + service + ":" + c.acts + " on resource: " + c.arnOf(sec.Name, sec.ID, sec.AWS) +
 			" with an explicit deny in a resource-based policy"})
 	}
 	return nil
@@ -79,19 +83,30 @@ func (c *call) principal() string {
 	return "arn:aws:iam::" + string(c.caller.Account()) + ":user/" + c.caller.Principal()
 }
 
-func (c *call) arnOf(name secret.Name, id secret.ID) string {
-	return arn(c.api.vault.Region(), c.caller.Account(), name, id)
+// arnOf is the ARN of a secret, or of its replica, in the request's region.
+func (c *call) arnOf(name secret.Name, id secret.ID, a secret.AWS) string {
+	return arnPrefix(c.region, c.caller.Account()) + string(display(name, a)) + "-" + suffixOf(id, a)
+}
+
+// known is what is known of the secret that the request is about: of one that
+// it has just made, that it is at home here.
+func (c *call) known(id secret.ID) secret.AWS {
+	if c.row != nil && c.row.ID == id {
+		return c.row.AWS
+	}
+	return secret.AWS{Home: c.home()}
 }
 
 func (c *call) identify(name secret.Name, id secret.ID) identity {
-	return identity{ARN: c.arnOf(name, id), Name: string(name)}
+	a := c.known(id)
+	return identity{ARN: c.arnOf(name, id, a), Name: string(display(name, a))}
 }
 
 // policyRequest is the request as a resource policy sees it.
 func (c *call) policyRequest(sec *store.Secret) iam.Request {
 	now := c.api.now().UTC()
-	region, account := c.api.vault.Region(), string(c.caller.Account())
-	resource := c.arnOf(sec.Name, sec.ID)
+	account := string(c.caller.Account())
+	resource := c.arnOf(sec.Name, sec.ID, sec.AWS)
 	keys := map[string][]string{
 		"aws:principalarn":                   {c.principal()},
 		"aws:principalaccount":               {account},
@@ -103,10 +118,10 @@ func (c *call) policyRequest(sec *store.Secret) iam.Request {
 		"aws:securetransport":                {strconv.FormatBool(c.r.TLS != nil)},
 		"aws:currenttime":                    {now.Format("2006-01-02T15:04:05Z")},
 		"aws:epochtime":                      {strconv.FormatInt(now.Unix(), 10)},
-		"aws:requestedregion":                {region},
+		"aws:requestedregion":                {c.region},
 		"aws:resourceaccount":                {account},
 		"secretsmanager:secretid":            {resource},
-		"secretsmanager:secretprimaryregion": {region},
+		"secretsmanager:secretprimaryregion": {c.api.homeOf(sec.AWS)},
 		"secretsmanager:resource/allowrotationlambdaarn": {sec.AWS.Rotation.Function},
 	}
 	if sec.AWS.Rotation.Function == "" {

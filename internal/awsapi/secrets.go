@@ -32,6 +32,8 @@ type createRequest struct {
 	ForceOverwrite    bool            `json:"ForceOverwriteReplicaSecret"`
 	Type              string          `json:"Type"`
 	carried
+
+	replicas []secret.AWSReplica // what becomes of AddReplicaRegions
 }
 
 func createSecret(c *call, in *createRequest) error {
@@ -39,8 +41,14 @@ func createSecret(c *call, in *createRequest) error {
 	if err != nil {
 		return reject(err)
 	}
-	if c.secret, err = secret.ParseName(in.Name); err != nil {
+	if c.shown, err = secret.ParseName(in.Name); err != nil {
 		return reject(errSecretName)
+	}
+	if c.secret, err = stored(c.shown, c.home()); err != nil {
+		return reject(errSecretName)
+	}
+	if err := c.notReplica(); err != nil {
+		return reject(err)
 	}
 	put, err := in.put(c)
 	if err != nil {
@@ -64,7 +72,7 @@ func createSecret(c *call, in *createRequest) error {
 	return c.reply(struct {
 		identity
 		ReplicationStatus []replicaStatus `json:"ReplicationStatus,omitzero"`
-	}{c.written(w), nil})
+	}{c.written(w), statuses(in.replicas)})
 }
 
 // put is the write that the request asks for, checked.
@@ -75,12 +83,15 @@ func (in *createRequest) put(c *call) (put vault.Put, err error) {
 	if put.Patch.Tags, err = tagMap(nil, in.Tags); err != nil {
 		return put, err
 	}
-	if len(in.AddReplicaRegions) > 0 {
-		return put, c.noRegion(in.AddReplicaRegions[0].Region)
+	if in.replicas, err = c.replicas(nil, in.AddReplicaRegions, in.ForceOverwrite); err != nil {
+		return put, err
 	}
 	put.Patch.Description = in.Description
 	kms, kind, tagged := in.KmsKeyID, in.Type, in.Tags != nil && len(in.Tags) > 0
-	put.Amend = func(a *secret.AWS) { a.KMSKeyID, a.Type, a.Tagged = kms, kind, tagged }
+	home, replicas := c.home(), in.replicas
+	put.Amend = func(a *secret.AWS) {
+		a.KMSKeyID, a.Type, a.Tagged, a.Home, a.Replicas = kms, kind, tagged, home, replicas
+	}
 	put.Value, put.Kind, err = in.value()
 	return put, err
 }
@@ -178,7 +189,7 @@ func describeSecret(c *call, in *idRequest) error {
 		return err
 	}
 	out := c.describe(d)
-	out.VersionIDsToStages = stages(d)
+	out.VersionIDsToStages, out.ReplicationStatus = stages(d), statuses(d.AWS.Replicas)
 	return c.reply(out)
 }
 
@@ -186,9 +197,15 @@ func describeSecret(c *call, in *idRequest) error {
 // DescribeSecret and ListSecrets call by other names.
 func (c *call) describe(d vault.Detail) description {
 	out := description{
-		ARN: c.arnOf(d.Name, d.ID), Name: string(d.Name), Type: d.AWS.Type, Description: d.Metadata.Description,
+		ARN: c.arnOf(d.Name, d.ID, d.AWS), Name: string(display(d.Name, d.AWS)), Type: d.AWS.Type, Description: d.Metadata.Description,
 		KmsKeyID: d.AWS.KMSKeyID, LastChangedDate: epoch(d.Changed), LastAccessedDate: epoch(d.LastRead),
 		DeletedDate: epoch(d.Deletion), Tags: tags(d.Metadata.Tags, d.AWS.Tagged), CreatedDate: epoch(d.Created),
+	}
+	if len(d.AWS.Replicas) > 0 {
+		out.PrimaryRegion = c.api.homeOf(d.AWS)
+	}
+	if v := c.viewOf(d.AWS); v != nil {
+		out.KmsKeyID = v.KMSKeyID
 	}
 	r := d.AWS.Rotation
 	if !r.IsZero() {
@@ -260,6 +277,9 @@ func deleteSecret(c *call, in *deleteRequest) error {
 		if err := guard(sec); err != nil {
 			return err
 		}
+		if err := c.unreplicated(sec); err != nil {
+			return err
+		}
 		if !sec.Deletion.IsZero() {
 			return secret.ErrDeleted.With(&fault{Type: typeInvalidRequest, Message: "You can't perform this operation on the secret because it was already scheduled for deletion."})
 		}
@@ -275,7 +295,13 @@ func deleteSecret(c *call, in *deleteRequest) error {
 // purge deletes a secret for good. One that is not there is deleted already, and
 // told so under the ARN that was asked for.
 func (c *call) purge(ref secretRef, in *deleteRequest) error {
-	err := c.on(ref).Purge(c.context(), c.secret)
+	guard := c.guard(ref)
+	err := c.session().Guarded(func(sec *store.Secret) error {
+		if err := guard(sec); err != nil {
+			return err
+		}
+		return c.unreplicated(sec)
+	}).Purge(c.context(), c.secret)
 	if err != nil && !errors.Is(err, secret.ErrNotFound) {
 		return err
 	}
@@ -284,7 +310,7 @@ func (c *call) purge(ref secretRef, in *deleteRequest) error {
 		id = c.row.ID
 	}
 	if err != nil && strings.HasPrefix(in.SecretID, "arn:") {
-		return c.reply(deletion{identity{ARN: in.SecretID, Name: string(c.secret)}, epoch(c.api.now())})
+		return c.reply(deletion{identity{ARN: in.SecretID, Name: string(c.shown)}, epoch(c.api.now())})
 	}
 	return c.deleted(id, c.api.now())
 }

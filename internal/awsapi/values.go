@@ -148,9 +148,10 @@ func sizeOf(r *vault.Reading) int { return 512 + 2*len(r.Name) + 3*r.Value.Len()
 func (c *call) appendReading(b *secretbuf.Builder, r *vault.Reading) {
 	b.Grow(sizeOf(r))
 	b.AppendString(`{"ARN":`)
-	wire.AppendText(b, c.arnOf(r.Name, r.ID))
+	known := c.known(r.ID)
+	wire.AppendText(b, c.arnOf(r.Name, r.ID, known))
 	b.AppendString(`,"Name":`)
-	wire.AppendText(b, string(r.Name))
+	wire.AppendText(b, string(display(r.Name, known)))
 	b.AppendString(`,"VersionId":`)
 	wire.AppendText(b, string(r.VersionID))
 	if r.Kind == secret.Binary {
@@ -240,5 +241,5 @@ func (c *call) tokenUsed(token secret.VersionID, err error) error {
 		return err
 	}
 	return &fault{typeExists, fmt.Sprintf("You can't use ClientRequestToken %s because that value is already in use for a version of secret %s.",
-		token, c.arnOf(c.row.Name, c.row.ID)), err}
+		token, c.arnOf(c.row.Name, c.row.ID, c.row.AWS)), err}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"fastness"
+	"fastness/internal/awsapi"
 	"fastness/internal/rootkey"
 	"fastness/internal/secret"
 	"fastness/internal/secretbuf"
@@ -94,7 +95,9 @@ func (a *app) serveDev(ctx context.Context, log *slog.Logger, v *fastness.Vault,
 		return err
 	}
 	defer made.Release()
-	return serve(ctx, server.Config{Vault: v, Listen: listen, Logger: log, Grace: devGrace}, nil, func(s *server.Server) error {
+	return serve(ctx, server.Config{
+		Vault: v, Listen: listen, Logger: log, Grace: devGrace, Front: awsFront(awsapi.Config{Vault: v, Logger: log}),
+	}, nil, func(s *server.Server) error {
 		d := devInfo{s.URL(), wire.TenantCreated{
 			Tenant: string(made.Name), Token: made.Token, AccessKeyID: made.AccessKeyID,
 			SecretAccessKey: made.SecretAccessKey, AccountID: string(made.Account), Region: made.Region,

@@ -41,7 +41,6 @@ wins over a variable, and that over the file. A key that is not known is an
 error.`
 	cmd.Example = `SECRETS_MASTER_KEY="$(cat root.key)" fastness server --store sqlite:/var/lib/fastness
 fastness server --config /etc/fastness/fastness.toml
-PGPASSFILE=/etc/fastness/pgpass fastness server --store 'postgres://fastness@db1,db2/fastness?sslmode=verify-full'
 fastness server --config fastness.toml --listen 0.0.0.0:8420 --tls-cert tls.crt --tls-key tls.key`
 	flags.add(cmd)
 	return cmd
@@ -59,6 +58,7 @@ func (a *app) server(ctx context.Context, c serverConfig) error {
 		Vault: v, Listen: c.listen, Certificate: c.certificate, Key: c.key, TLS12: c.tls12,
 		MetricsListen: c.metricsListen, MaxConnections: c.connections, Grace: c.grace,
 		Logger: log, LogRequests: c.logRequests,
+		Front: awsFront(awsapi.Config{Vault: v, Regions: c.regions, Logger: log, LogRequests: c.logRequests}),
 	}, hangups, func(s *server.Server) error {
 		log.Info("serving", "address", s.URL(), "version", version)
 		return nil
@@ -69,7 +69,6 @@ func (a *app) server(ctx context.Context, c serverConfig) error {
 // each of hangups it reads the certificate again.
 func serve(ctx context.Context, c server.Config, hangups <-chan os.Signal, ready func(*server.Server) error) error {
 	collectLess()
-	c.Front = awsFront(c)
 	s, err := server.Listen(c)
 	if err != nil {
 		return err
@@ -97,9 +96,10 @@ func serve(ctx context.Context, c server.Config, hangups <-chan os.Signal, ready
 }
 
 // awsFront makes the front for the AWS protocol, which answers POST /.
-func awsFront(c server.Config) func(func(method, route string) func(code string, took time.Duration)) http.Handler {
+func awsFront(c awsapi.Config) func(func(method, route string) func(code string, took time.Duration)) http.Handler {
 	return func(metrics func(method, route string) func(string, time.Duration)) http.Handler {
-		return awsapi.New(awsapi.Config{Vault: c.Vault, Logger: c.Logger, LogRequests: c.LogRequests, Metrics: metrics})
+		c.Metrics = metrics
+		return awsapi.New(c)
 	}
 }
 
@@ -125,11 +125,11 @@ func (a *app) openVault(ctx context.Context, c serverConfig, once bool) (*fastne
 		return nil, nil, err
 	}
 	defer keys.Release()
-	if c.dir == "" && c.database == "" {
-		return nil, nil, usagef("say where to keep the data: --store sqlite:FOLDER, or --store postgres://…")
+	if c.dir == "" {
+		return nil, nil, usagef("say where to keep the data: --store sqlite:FOLDER")
 	}
 	config := fastness.Config{
-		Dir: c.dir, Store: c.database, MasterKey: keys.Current, PreviousMasterKey: keys.Previous,
+		Dir: c.dir, MasterKey: keys.Current, PreviousMasterKey: keys.Previous,
 		Region: c.region, Logger: log, Quotas: c.quotas, NoBackground: once,
 	}
 	if c.anchor != "" {

@@ -264,3 +264,27 @@ func TestQuotaSettings(t *testing.T) {
 		t.Error(stderr)
 	}
 }
+
+// TestRegionSettings: a list in the file, or text with commas elsewhere; the
+// first is the one in ARNs.
+func TestRegionSettings(t *testing.T) {
+	d := deploy(t)
+	file := filepath.Join(t.TempDir(), "fastness.toml")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, bad := range []string{`["eu-west-1", "eu-west-1"]`, `["eu-west-1,us-east-1"]`, `["Europe"]`, `[1]`, `"eu-west-1,"`} {
+		write("regions = " + bad)
+		if _, stderr := d.run(2, "", "server", "--config", file); !strings.Contains(stderr, "regions") {
+			t.Errorf("%s: %s", bad, stderr)
+		}
+	}
+	write(`regions = ["eu-west-1", "us-east-1"]`)
+	d.start("--config", file)
+	if out, _ := d.run(0, "", "tenant", "create", "shop", "--json"); !strings.Contains(out, `"region":"eu-west-1"`) {
+		t.Error(out)
+	}
+}

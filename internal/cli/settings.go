@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,13 +16,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"fastness/internal/secret"
-	"fastness/internal/store/postgres"
 )
 
 // serverConfig is what the settings of `fastness server` say.
 type serverConfig struct {
 	dir                   string // of the embedded store
-	database              string // URL of a store that nodes share, instead of dir
 	keyFile, keyPrevious  string
 	listen, metricsListen string
 	certificate, key      string
@@ -29,6 +28,7 @@ type serverConfig struct {
 	connections           int
 	grace                 time.Duration
 	region                string
+	regions               []string // further ones
 	logFormat             string
 	logLevel              slog.Level
 	logRequests           bool
@@ -54,18 +54,6 @@ func (s *setting) variable() string {
 	return "FASTNESS_" + strings.ToUpper(strings.ReplaceAll(s.key, ".", "_"))
 }
 
-// shown is what may be told of a value: the URL of a store can hold a password.
-func (s *setting) shown(value string) string {
-	if s.key != "store" {
-		return value
-	}
-	scheme, rest, _ := strings.Cut(value, ":")
-	if _, host, ok := strings.Cut(rest, "@"); ok {
-		return scheme + ":…@" + host
-	}
-	return value
-}
-
 func text(field func(*serverConfig) *string) func(*serverConfig, string) error {
 	return func(c *serverConfig, v string) error { *field(c) = v; return nil }
 }
@@ -82,7 +70,7 @@ func boolean(field func(*serverConfig) *bool) func(*serverConfig, string) error 
 }
 
 var settings = append([]setting{
-	{"store", "", "STORE", "where everything is kept: sqlite:FOLDER, or a URL of PostgreSQL, postgres://…", setStore},
+	{"store", "", "STORE", "where everything is kept: sqlite:FOLDER", setStore},
 	{"listen", "127.0.0.1:8420", "HOST:PORT", "where to answer; plain HTTP is refused on any address but loopback",
 		text(func(c *serverConfig) *string { return &c.listen })},
 	{"tls_cert", "", "FILE", "PEM certificate chain; read again when it changes, and on SIGHUP",
@@ -95,6 +83,8 @@ var settings = append([]setting{
 	{"master_key_previous_file", "", "FILE", "the old root key while it is being changed, beside master_key_file",
 		text(func(c *serverConfig) *string { return &c.keyPrevious })},
 	{"region", "us-east-1", "NAME", "the region in ARNs", text(func(c *serverConfig) *string { return &c.region })},
+	{"regions", "", "NAMES", "all regions of the AWS protocol, the one in ARNs first; in a list, or with commas between; instead of region",
+		setRegions},
 	{"metrics_listen", "", "HOST:PORT", "answer /metrics here, to anybody who reaches it; otherwise on listen, to loopback only",
 		text(func(c *serverConfig) *string { return &c.metricsListen })},
 	{"max_connections", "4096", "N", "connections open at once; more wait", setConnections},
@@ -126,20 +116,37 @@ func setQuota(quota string) func(*serverConfig, string) error {
 	}
 }
 
+// regionForm is that of the names of regions in the AWS protocol.
+var regionForm = regexp.MustCompile(`^([a-z]+-)+[0-9]+$`)
+
+func setRegions(c *serverConfig, v string) error {
+	if v == "" {
+		return nil
+	}
+	all := strings.Split(v, ",")
+	for i, region := range all {
+		if !regionForm.MatchString(region) || len(region) > 32 || slices.Contains(all[:i], region) {
+			return errors.New("names as us-east-1, each once, are expected")
+		}
+	}
+	c.region, c.regions = all[0], all[1:]
+	return nil
+}
+
 // storeSettings are those that a command needs which opens the store itself.
-var storeSettings = []string{"store", "master_key_file", "master_key_previous_file", "region"}
+var storeSettings = []string{"store", "master_key_file", "master_key_previous_file", "region", "regions"}
 
 func setStore(c *serverConfig, v string) error {
 	scheme, rest, ok := strings.Cut(v, ":")
 	switch {
-	case v == "": // asked for later, where it is needed
-	case postgres.IsURL(v):
-		c.database = v
+	case v == "":
+		return nil // asked for later, where it is needed
+	case ok && (scheme == "postgres" || scheme == "postgresql"):
+		return errors.New("this release has the embedded store only: sqlite:FOLDER")
 	case !ok || scheme != "sqlite" || rest == "":
-		return errors.New("sqlite:FOLDER or postgres://… is expected")
-	default:
-		c.dir = rest
+		return errors.New("sqlite:FOLDER is expected")
 	}
+	c.dir = rest
 	return nil
 }
 
@@ -235,7 +242,7 @@ func (f *settingFlags) load(cmd *cobra.Command, getenv func(string) string) (ser
 			value, from = *v, "--"+s.flag()
 		}
 		if err := s.set(&c, value); err != nil {
-			return c, usagef("%s: %s: %v", from, quote(s.shown(value)), err)
+			return c, usagef("%s: %s: %v", from, quote(value), err)
 		}
 	}
 	if err := c.quotas.Validate(); err != nil {
@@ -282,11 +289,30 @@ func flatten(values map[string]string, prefix string, tree map[string]any) error
 			values[key] = v
 		case int64, bool:
 			values[key] = fmt.Sprint(v)
+		case []any:
+			text, err := joined(v)
+			if err != nil {
+				return fmt.Errorf("%s: %w", key, err)
+			}
+			values[key] = text
 		default:
-			return fmt.Errorf("%s: text, a whole number, true or false is expected", key)
+			return fmt.Errorf("%s: text, a whole number, true or false is expected, or a list of texts", key)
 		}
 	}
 	return nil
+}
+
+// joined brings a list of texts into the form that a flag has.
+func joined(list []any) (string, error) {
+	texts := make([]string, len(list))
+	for i, v := range list {
+		text, ok := v.(string)
+		if !ok || strings.Contains(text, ",") {
+			return "", errors.New("a list of texts without commas is expected")
+		}
+		texts[i] = text
+	}
+	return strings.Join(texts, ","), nil
 }
 
 func findSetting(key string) *setting {
