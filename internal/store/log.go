@@ -55,8 +55,10 @@ type Redaction struct {
 type LogReader interface {
 	audit.Tiles
 	State() (TreeState, error)
-	// Pending returns batches that wait for their place, in commit order of each
-	// node, holding at most about limit records (at least one batch).
+	// Pending returns batches that wait for their place, about in the order of
+	// their commits: of one node, a batch that was acknowledged before another
+	// one's operation began comes first. They hold at most about limit records (at
+	// least one batch).
 	Pending(limit int) ([]PendingBatch, error)
 	// Heads returns the last entry of each tenant that has one.
 	Heads(tenants []secret.TenantName) (map[secret.TenantName]audit.Head, error)

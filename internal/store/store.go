@@ -99,6 +99,7 @@ type Stats struct {
 	LogBytes     int64  // of the write-ahead log, if the store has one of its own
 	GroupCommits uint64 // commits so far
 	GroupedOps   uint64 // operations and records that shared them
+	Retries      uint64 // runs of operations that met another transaction and were repeated
 }
 
 // Reader reads a snapshot. It lives within one View or Update, uses that

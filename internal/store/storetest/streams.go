@@ -49,9 +49,10 @@ type stream struct {
 func (s *stream) update(t *rapid.T) {
 	steps := rapid.SliceOfN(rapid.Custom(drawStep), 1, 5).Draw(t, "steps")
 	fail := rapid.IntRange(0, 3).Draw(t, "fail") == 0
-	next := s.model.clone()
+	var next *model
 	id := fmt.Sprint("r", len(*s.recorded))
 	err := s.d.Update(s.d.t.Context(), func(tx store.Tx) error {
+		next = s.model.clone() // it may run again
 		tx.Audit(newRecord("acme", id))
 		for _, st := range steps {
 			got, want := st.onStore(tx, next), st.onModel(next)
