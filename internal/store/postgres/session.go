@@ -1,0 +1,165 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"fastness/internal/store"
+)
+
+// session is a connection during one transaction. The transaction begins on
+// the way of its first statement, so that it costs no journey of its own.
+// Not safe for concurrent use.
+type session struct {
+	ctx   context.Context // of the caller, looked at before each statement
+	store *Store
+	conn  *pgxpool.Conn // nil once the View or Update is over
+	begin string        // the statement that begins it
+	begun bool
+	// fault is the first error of the database, after which a transaction goes
+	// no further: statements are made so that what callers expect is none.
+	fault error
+}
+
+var errOver = errors.New("the transaction of this reader is over")
+
+// run runs a statement, hands its rows to read, and returns how many rows it
+// returned or changed.
+func (s *session) run(name string, args []any, read func(pgx.Rows) error) (int64, error) {
+	sql, known := queries[name]
+	switch {
+	case s.conn == nil:
+		return 0, errOver
+	case s.ctx.Err() != nil:
+		return 0, s.ctx.Err()
+	case s.fault != nil:
+		return 0, s.fault
+	case !known:
+		return 0, fmt.Errorf("there is no statement %s", name)
+	}
+	ctx, cancel := s.store.patience(s.ctx)
+	defer cancel()
+	n, err := s.send(ctx, sql, args, read)
+	if err != nil {
+		s.fault = fmt.Errorf("statement %s: %w", name, s.store.translate(err))
+		return 0, s.fault
+	}
+	return n, nil
+}
+
+// send sends the statement, behind the one that begins the transaction if it
+// is the first.
+func (s *session) send(ctx context.Context, sql string, args []any, read func(pgx.Rows) error) (int64, error) {
+	if s.begun {
+		rows, err := s.conn.Query(ctx, sql, args...)
+		if err != nil {
+			return 0, err
+		}
+		return drain(rows, read)
+	}
+	var batch pgx.Batch
+	batch.Queue(queries[s.begin])
+	batch.Queue(sql, args...)
+	results := s.conn.SendBatch(ctx, &batch)
+	if _, err := results.Exec(); err != nil {
+		return 0, errors.Join(err, results.Close())
+	}
+	s.begun = true
+	rows, err := results.Query()
+	if err != nil {
+		return 0, errors.Join(err, results.Close())
+	}
+	n, err := drain(rows, read)
+	if closing := results.Close(); err == nil {
+		err = closing
+	}
+	return n, err
+}
+
+func drain(rows pgx.Rows, read func(pgx.Rows) error) (int64, error) {
+	defer rows.Close()
+	if read != nil {
+		if err := read(rows); err != nil {
+			return 0, err
+		}
+	}
+	rows.Close()
+	return rows.CommandTag().RowsAffected(), rows.Err()
+}
+
+// end gives the connection back; whatever was not committed is rolled back,
+// for which nobody has to wait.
+func (s *session) end() {
+	conn := s.conn
+	s.conn = nil
+	switch {
+	case conn == nil:
+	case !s.begun:
+		conn.Release()
+	default:
+		go rollback(conn)
+	}
+}
+
+// rollbackTimeout is how long a connection may take to roll back before it is
+// given up.
+const rollbackTimeout = 5 * time.Second
+
+// rollback ends the transaction of a connection and puts it back. One that
+// cannot roll back is closed by the pool.
+func rollback(conn *pgxpool.Conn) {
+	defer conn.Release()
+	ctx, cancel := context.WithTimeout(context.Background(), rollbackTimeout)
+	defer cancel()
+	conn.Conn().PgConn().Exec(ctx, queries["rollback"]).Close()
+}
+
+// rows reads all rows of a statement.
+func rows[T any](s *session, name string, scan func(pgx.CollectableRow) (T, error), args ...any) (out []T, err error) {
+	var wrong error // a row that does not hold what it should is no fault of the transaction
+	_, err = s.run(name, args, func(r pgx.Rows) error {
+		for r.Next() {
+			v, err := scan(r)
+			if err != nil {
+				wrong = err
+				return r.Err()
+			}
+			out = append(out, v)
+		}
+		return r.Err()
+	})
+	if err = errors.Join(err, wrong); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// row reads the only row of a statement; ErrAbsent if there is none.
+func row[T any](s *session, name string, scan func(pgx.CollectableRow) (T, error), args ...any) (T, error) {
+	list, err := rows(s, name, scan, args...)
+	if err == nil && len(list) == 0 {
+		err = store.ErrAbsent
+	}
+	if err != nil {
+		var none T
+		return none, err
+	}
+	return list[0], nil
+}
+
+// exists reports whether a statement returns a row.
+func (s *session) exists(name string, args ...any) (bool, error) {
+	n, err := s.run(name, args, nil)
+	return n > 0, err
+}
+
+// exec runs a statement that changes rows and returns how many.
+func (s *session) exec(name string, args ...any) (int64, error) { return s.run(name, args, nil) }
+
+// number reads the only column of a row.
+func number(r pgx.CollectableRow) (n int64, err error) { return n, r.Scan(&n) }
