@@ -43,6 +43,7 @@ type journal struct {
 	outbox     []*store.Checkpoint
 	queued     int64         // size of the last checkpoint in the outbox, ever
 	grown      chan struct{} // closed and replaced whenever the tree has grown
+	size       int64         // of the tree when it was last seen to grow, on a store that is shared
 }
 
 // growth returns a channel that is closed when the tree next grows.
@@ -59,6 +60,17 @@ func (j *journal) announce() {
 	j.grown = make(chan struct{})
 }
 
+// sees announces that another node has let the tree grow.
+func (j *journal) sees(size int64) {
+	j.brief.Lock()
+	grown := size > j.size
+	j.size = max(j.size, size)
+	j.brief.Unlock()
+	if grown {
+		j.announce()
+	}
+}
+
 func (j *journal) destroy() { j.keys.destroy() }
 
 // runJournal sequences every second and signs every ten, until ctx ends.
@@ -72,10 +84,13 @@ func (v *Vault) runJournal(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		err := v.sequence(ctx)
+		err := v.attend(ctx)
+		if err == nil {
+			err = v.sequenceOwn(ctx)
+		}
 		if err == nil && v.now().Sub(last) >= checkpointPeriod {
 			last = v.now()
-			_, err = v.makeCheckpoint(ctx)
+			_, err = v.ownCheckpoint(ctx)
 			v.start(func() { v.publish(ctx) }) // the anchor may be slow
 		}
 		if err != nil && ctx.Err() == nil && !errors.Is(err, store.ErrFenced) {
@@ -84,8 +99,15 @@ func (v *Vault) runJournal(ctx context.Context) {
 	}
 }
 
-// sequence gives every entry committed before the call its place.
+// sequence gives every entry committed before the call its place, or has the
+// node do so that holds the lease.
 func (v *Vault) sequence(ctx context.Context) error {
+	return v.orAsk(ctx, func() error { return v.sequenceOwn(ctx) })
+}
+
+// sequenceOwn is sequence for the node that holds the lease: ErrFenced if it is
+// another one.
+func (v *Vault) sequenceOwn(ctx context.Context) error {
 	v.journal.mu.Lock()
 	defer v.journal.mu.Unlock()
 	return v.sequenceLocked(ctx)
@@ -94,8 +116,12 @@ func (v *Vault) sequence(ctx context.Context) error {
 // sequenceLocked ends with the first round that found less than a chunk: what
 // was committed since may wait, or constant load would hold it here for ever.
 func (v *Vault) sequenceLocked(ctx context.Context) error {
-	for {
+	for moved := 0; ; {
 		n, err := v.sequenceChunk(ctx)
+		if errors.Is(err, store.ErrStale) && moved < maxAttempts {
+			moved++ // by the node that held the lease until now
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("sequencing: %w", err)
 		}
@@ -181,7 +207,19 @@ func (v *Vault) checkpoint(ctx context.Context) (*store.Checkpoint, error) {
 // makeCheckpoint sequences, stores size and root of the tree, then signs them,
 // and returns the newest signed checkpoint. A tree that has not grown keeps
 // the one it has; an empty one has none: secret.ErrNotFound.
-func (v *Vault) makeCheckpoint(ctx context.Context) (*store.Checkpoint, error) {
+func (v *Vault) makeCheckpoint(ctx context.Context) (c *store.Checkpoint, err error) {
+	err = v.orAsk(ctx, func() error {
+		c, err = v.ownCheckpoint(ctx)
+		return err
+	})
+	if err == nil && c == nil {
+		c, err = v.latest(ctx) // the other node's
+	}
+	return c, err
+}
+
+// ownCheckpoint is makeCheckpoint for the node that holds the lease.
+func (v *Vault) ownCheckpoint(ctx context.Context) (*store.Checkpoint, error) {
 	v.journal.mu.Lock()
 	defer v.journal.mu.Unlock()
 	return v.checkpointLocked(ctx)
@@ -278,7 +316,7 @@ func (v *Vault) signLocked(ctx context.Context) error {
 			}
 			return tx.EditLog().SignCheckpoint(c.Size, note)
 		})
-		if err != nil {
+		if err != nil && !errors.Is(err, store.ErrStale) { // the last holder of the lease has signed it
 			return err
 		}
 	}

@@ -70,6 +70,9 @@ func (v *Vault) openJournal(ctx context.Context, node string, anchor Anchor) err
 	if errors.Is(err, store.ErrAbsent) {
 		err = v.store.Update(ctx, v.createLogKeys)
 	}
+	if errors.Is(err, store.ErrStale) {
+		err = nil // another node has made them
+	}
 	if err != nil {
 		return fmt.Errorf("preparing the log's keys: %w", err)
 	}
@@ -209,9 +212,7 @@ func (a *Audit) RotateKeys(ctx context.Context) (audit.KeySet, error) {
 	if a.tenant != "" {
 		return audit.KeySet{}, v.refuse(ctx, e, secret.Invalid("tenant", "the log's keys are the deployment's"))
 	}
-	v.journal.mu.Lock()
-	set, err := v.rotateKeysLocked(ctx, e)
-	v.journal.mu.Unlock()
+	set, err := v.rotateKeys(ctx, e)
 	v.publish(ctx)
 	if err == nil {
 		err = v.store.Scrub(ctx)
@@ -219,19 +220,29 @@ func (a *Audit) RotateKeys(ctx context.Context) (audit.KeySet, error) {
 	return settled(set, v.answer(err))
 }
 
-func (v *Vault) rotateKeysLocked(ctx context.Context, e audit.Entry) (audit.KeySet, error) {
+// rotateKeys announces the keys and takes them into use, or has the node do so
+// that holds the lease.
+func (v *Vault) rotateKeys(ctx context.Context, e audit.Entry) (audit.KeySet, error) {
 	if err := v.announceKeys(ctx, e); err != nil {
 		return audit.KeySet{}, err
 	}
+	if err := v.orAsk(ctx, func() error { return v.useAnnounced(ctx) }); err != nil {
+		return audit.KeySet{}, err
+	}
+	v.journal.mu.Lock()
+	defer v.journal.mu.Unlock()
+	err := v.loadLogKeys(ctx)
+	return v.journal.keys.set, err
+}
+
+func (v *Vault) useAnnounced(ctx context.Context) error {
+	v.journal.mu.Lock()
+	defer v.journal.mu.Unlock()
 	c, err := v.checkpointLocked(ctx)
 	if err != nil {
-		return audit.KeySet{}, err
+		return err
 	}
-	if err := v.adoptKeys(ctx, c.Size); err != nil {
-		return audit.KeySet{}, err
-	}
-	err = v.loadLogKeys(ctx)
-	return v.journal.keys.set, err
+	return v.adoptKeys(ctx, c.Size)
 }
 
 // announceKeys stores the keys to come and logs them. The verifier wants one

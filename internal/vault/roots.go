@@ -50,9 +50,19 @@ var ErrWrongRootKey = errors.New("SECRETS_MASTER_KEY is not the key that this st
 // key changes.
 var ErrRootKeyChanging = errors.New("the root key of this store is being changed: give the new key in SECRETS_MASTER_KEY and the old one in SECRETS_MASTER_KEY_PREVIOUS until `fastness key rotate --root` has finished")
 
-// openRoots derives the root keys and proves them against the store before
-// anything is written. A fresh store is bound to the key it is opened with.
+// openRoots is openRootsOnce, again if another node has made the deployment
+// meanwhile.
 func (v *Vault) openRoots(ctx context.Context, master, previous *secretbuf.Buffer) error {
+	err := v.openRootsOnce(ctx, master, previous)
+	if errors.Is(err, store.ErrStale) {
+		err = v.openRootsOnce(ctx, master, previous)
+	}
+	return err
+}
+
+// openRootsOnce derives the root keys and proves them against the store before
+// anything is written. A fresh store is bound to the key it is opened with.
+func (v *Vault) openRootsOnce(ctx context.Context, master, previous *secretbuf.Buffer) error {
 	var stored []byte
 	fresh := false
 	err := v.store.View(ctx, func(r store.Reader) error {

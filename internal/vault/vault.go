@@ -194,7 +194,7 @@ func (v *Vault) close() error {
 	v.tasks.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
-	err := v.sequence(ctx)
+	err := v.sequenceOwn(ctx)
 	if errors.Is(err, store.ErrFenced) {
 		err = nil // the node that holds the lease does it
 	}
@@ -219,7 +219,7 @@ func (v *Vault) Ready(ctx context.Context) error {
 	err := v.store.Update(ctx, func(tx store.Tx) error {
 		return tx.SetMeta(metaReady, existing(tx, metaReady), []byte(v.now().Format(time.RFC3339Nano)))
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, store.ErrStale) { // another node has just written it
 		return secret.ErrUnavailable.With(fmt.Errorf("writing to the store: %w", err))
 	}
 	return nil
