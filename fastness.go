@@ -1,8 +1,8 @@
 // Package fastness is a secrets manager for many tenants, to run inside a
 // program: the same manager that the fastness server serves, over the embedded
-// store.
+// store or PostgreSQL.
 //
-// Open a Vault on a folder, make tenants with its Operator handle, and work
+// Open a Vault on a folder or a database, make tenants with its Operator handle, and work
 // with a tenant's secrets through a Session. Values travel in a Value, which
 // prints as "[secret]" and is wiped by Release; they are never Go strings.
 // Every access is durable in a tamper-evident audit log when the call that
@@ -26,6 +26,7 @@ import (
 	"fastness/internal/secret"
 	"fastness/internal/secretbuf"
 	"fastness/internal/store"
+	"fastness/internal/store/postgres"
 	"fastness/internal/store/sqlite"
 	"fastness/internal/vault"
 )
@@ -219,6 +220,9 @@ func NewValue(b []byte) *Value { return secretbuf.Take(b) }
 type Config struct {
 	// Dir is the folder of the embedded store; it is made if it is not there.
 	Dir string
+	// Store is, instead of Dir, the URL of a PostgreSQL database,
+	// postgres://…, which any number of processes may share.
+	Store string
 	// MasterKey is the root key's material, at least 64 characters. Open
 	// borrows it; release it afterwards.
 	MasterKey *Value
@@ -255,8 +259,8 @@ const embeddedNode = "embedded"
 // Open opens the store in c.Dir, or makes it, and proves the root key right
 // before anything is changed.
 func Open(ctx context.Context, c Config) (*Vault, error) {
-	if c.Dir == "" {
-		return nil, errors.New("opening vault: Config.Dir is empty")
+	if (c.Dir == "") == (c.Store == "") {
+		return nil, errors.New("opening vault: one of Config.Dir and Config.Store is needed")
 	}
 	if c.MasterKey == nil {
 		return nil, errors.New("opening vault: Config.MasterKey is nil")
@@ -269,17 +273,28 @@ func Open(ctx context.Context, c Config) (*Vault, error) {
 			return nil, err
 		}
 	}
-	s, err := sqlite.Open(ctx, sqlite.Config{Dir: c.Dir, Logger: c.Logger})
+	s, node, err := openStore(ctx, c)
 	if err != nil {
 		return nil, fmt.Errorf("opening vault: %w", err)
 	}
 	v, err := vault.Open(ctx, vault.Config{
 		Store: s, Master: c.MasterKey, PreviousMaster: c.PreviousMasterKey, Region: c.Region, Now: c.Now,
-		Logger: c.Logger, Anchor: c.Anchor, KeyCache: c.KeyCache, Quotas: c.Quotas, Node: embeddedNode, NoBackground: c.NoBackground,
+		Logger: c.Logger, Anchor: c.Anchor, KeyCache: c.KeyCache, Quotas: c.Quotas, Node: node, NoBackground: c.NoBackground,
 		LoopbackIssuers: c.LoopbackIssuers, RelyingParty: c.RelyingParty,
 	})
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return v, nil
+}
+
+// openStore opens the store, and names this process among those that share it;
+// an empty name is drawn at random.
+func openStore(ctx context.Context, c Config) (s store.Store, node string, err error) {
+	if c.Store != "" {
+		s, err = postgres.Open(ctx, postgres.Config{URL: c.Store, Logger: c.Logger})
+		return s, "", err
+	}
+	s, err = sqlite.Open(ctx, sqlite.Config{Dir: c.Dir, Logger: c.Logger})
+	return s, embeddedNode, err
 }
