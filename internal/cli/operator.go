@@ -33,8 +33,8 @@ func (a *app) operatorInitCommand() *cobra.Command {
 	cmd.Long = `Make the deployment's first operator token, and print it, alone on stdout. It is
 told only now, and made only while no operator has a live token.
 
-The command opens the store itself, while no server runs, and makes it if it is
-not there.`
+The command opens the store itself and makes it if it is not there; the embedded
+one while no server runs.`
 	cmd.Example = `SECRETS_MASTER_KEY="$(cat root.key)" fastness operator init --store sqlite:/var/lib/fastness
 fastness operator init --config /etc/fastness/fastness.toml > operator.token`
 	flags.add(cmd, storeSettings...)

@@ -41,6 +41,7 @@ wins over a variable, and that over the file. A key that is not known is an
 error.`
 	cmd.Example = `SECRETS_MASTER_KEY="$(cat root.key)" fastness server --store sqlite:/var/lib/fastness
 fastness server --config /etc/fastness/fastness.toml
+PGPASSFILE=/etc/fastness/pgpass fastness server --store 'postgres://fastness@db1,db2/fastness?sslmode=verify-full'
 fastness server --config fastness.toml --listen 0.0.0.0:8420 --tls-cert tls.crt --tls-key tls.key`
 	flags.add(cmd)
 	return cmd
@@ -125,11 +126,11 @@ func (a *app) openVault(ctx context.Context, c serverConfig, once bool) (*fastne
 		return nil, nil, err
 	}
 	defer keys.Release()
-	if c.dir == "" {
-		return nil, nil, usagef("say where to keep the data: --store sqlite:FOLDER")
+	if c.dir == "" && c.database == "" {
+		return nil, nil, usagef("say where to keep the data: --store sqlite:FOLDER, or --store postgres://…")
 	}
 	config := fastness.Config{
-		Dir: c.dir, MasterKey: keys.Current, PreviousMasterKey: keys.Previous,
+		Dir: c.dir, Store: c.database, MasterKey: keys.Current, PreviousMasterKey: keys.Previous,
 		Region: c.region, Logger: log, Quotas: c.quotas, NoBackground: once,
 	}
 	if c.anchor != "" {

@@ -16,11 +16,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"fastness/internal/secret"
+	"fastness/internal/store/postgres"
 )
 
 // serverConfig is what the settings of `fastness server` say.
 type serverConfig struct {
 	dir                   string // of the embedded store
+	database              string // URL of a store that nodes share, instead of dir
 	keyFile, keyPrevious  string
 	listen, metricsListen string
 	certificate, key      string
@@ -54,6 +56,18 @@ func (s *setting) variable() string {
 	return "FASTNESS_" + strings.ToUpper(strings.ReplaceAll(s.key, ".", "_"))
 }
 
+// shown is what may be told of a value: the URL of a store can hold a password.
+func (s *setting) shown(value string) string {
+	if s.key != "store" {
+		return value
+	}
+	scheme, rest, _ := strings.Cut(value, ":")
+	if _, host, ok := strings.Cut(rest, "@"); ok {
+		return scheme + ":…@" + host
+	}
+	return value
+}
+
 func text(field func(*serverConfig) *string) func(*serverConfig, string) error {
 	return func(c *serverConfig, v string) error { *field(c) = v; return nil }
 }
@@ -70,7 +84,7 @@ func boolean(field func(*serverConfig) *bool) func(*serverConfig, string) error 
 }
 
 var settings = append([]setting{
-	{"store", "", "STORE", "where everything is kept: sqlite:FOLDER", setStore},
+	{"store", "", "STORE", "where everything is kept: sqlite:FOLDER, or a URL of PostgreSQL, postgres://…", setStore},
 	{"listen", "127.0.0.1:8420", "HOST:PORT", "where to answer; plain HTTP is refused on any address but loopback",
 		text(func(c *serverConfig) *string { return &c.listen })},
 	{"tls_cert", "", "FILE", "PEM certificate chain; read again when it changes, and on SIGHUP",
@@ -139,14 +153,14 @@ var storeSettings = []string{"store", "master_key_file", "master_key_previous_fi
 func setStore(c *serverConfig, v string) error {
 	scheme, rest, ok := strings.Cut(v, ":")
 	switch {
-	case v == "":
-		return nil // asked for later, where it is needed
-	case ok && (scheme == "postgres" || scheme == "postgresql"):
-		return errors.New("this release has the embedded store only: sqlite:FOLDER")
+	case v == "": // asked for later, where it is needed
+	case postgres.IsURL(v):
+		c.database = v
 	case !ok || scheme != "sqlite" || rest == "":
-		return errors.New("sqlite:FOLDER is expected")
+		return errors.New("sqlite:FOLDER or postgres://… is expected")
+	default:
+		c.dir = rest
 	}
-	c.dir = rest
 	return nil
 }
 
@@ -242,7 +256,7 @@ func (f *settingFlags) load(cmd *cobra.Command, getenv func(string) string) (ser
 			value, from = *v, "--"+s.flag()
 		}
 		if err := s.set(&c, value); err != nil {
-			return c, usagef("%s: %s: %v", from, quote(value), err)
+			return c, usagef("%s: %s: %v", from, quote(s.shown(value)), err)
 		}
 	}
 	if err := c.quotas.Validate(); err != nil {

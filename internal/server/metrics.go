@@ -73,6 +73,7 @@ var (
 	logBytes  = describe("store_wal_bytes", "Size of the store's write-ahead log.")
 	commits   = describe("store_group_commits_total", "Durable commits, each shared by one or more operations.")
 	grouped   = describe("store_grouped_operations_total", "Operations and audit records that shared those commits.")
+	retries   = describe("store_retries_total", "Runs of operations that met another transaction in the database and were repeated.")
 	entries   = describe("audit_entries", "Entries that have a place in the audit log's tree.")
 	tenants   = describe("tenants", "Tenants that exist.")
 	keys      = describe("tenant_keys_in_memory", "Tenant keys that are unwrapped in guarded memory.")
@@ -87,7 +88,7 @@ func describe(name, help string) *prometheus.Desc {
 
 // Describe lists the figures.
 func (c *vaultCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{dataBytes, logBytes, commits, grouped, entries, tenants, keys, refused, statsUp} {
+	for _, d := range []*prometheus.Desc{dataBytes, logBytes, commits, grouped, retries, entries, tenants, keys, refused, statsUp} {
 		ch <- d
 	}
 }
@@ -113,6 +114,7 @@ func (c *vaultCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(logBytes, float64(s.Store.LogBytes))
 	counter(commits, s.Store.GroupCommits)
 	counter(grouped, s.Store.GroupedOps)
+	counter(retries, s.Store.Retries)
 	gauge(entries, float64(s.TreeSize))
 	gauge(tenants, float64(s.Tenants))
 	gauge(keys, float64(s.Keys))
