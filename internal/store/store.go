@@ -54,6 +54,10 @@ type Store interface {
 	// so f must not keep effects of a run that failed. f must not retain the Reader.
 	View(ctx context.Context, f func(Reader) error) error
 
+	// Look is View for an f that reads once, by a key, and so needs no snapshot: it
+	// is cheaper where a snapshot costs. A second read by f may fail.
+	Look(ctx context.Context, f func(Reader) error) error
+
 	// Update runs f in a transaction, durable on return. It may run f again
 	// after a serialization failure; only the last run counts. An error of f
 	// rolls back what f wrote, keeps what f recorded, and is returned once the

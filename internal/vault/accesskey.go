@@ -38,7 +38,7 @@ func (v *Vault) AuthenticateAccessKey(ctx context.Context, o Origin, id string, 
 func (v *Vault) accessKey(ctx context.Context, id string) (*store.Identity, error) {
 	const purpose = "access key\x00" // no token's hash
 	return v.callers.look(sha256.Sum256([]byte(purpose+id)), func() (i *store.Identity, err error) {
-		err = v.store.View(ctx, func(r store.Reader) error {
+		err = v.store.Look(ctx, func(r store.Reader) error {
 			i, err = r.Credentials().ByID(id)
 			return err
 		})

@@ -146,7 +146,7 @@ func (v *Vault) admit(ctx context.Context, i *store.Identity) error {
 // the store.
 func (v *Vault) identity(ctx context.Context, hash [32]byte) (*store.Identity, error) {
 	return v.callers.look(hash, func() (i *store.Identity, err error) {
-		err = v.store.View(ctx, func(r store.Reader) error {
+		err = v.store.Look(ctx, func(r store.Reader) error {
 			i, err = r.Credentials().ByHash(hash)
 			return err
 		})

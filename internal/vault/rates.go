@@ -65,7 +65,7 @@ func (r *rates) init(now func() time.Time) {
 // begins, which must be one of the tenant's.
 func (v *Vault) pace(ctx context.Context, t secret.TenantID, begin func() audit.Entry) error {
 	q, err := v.limits.look(t, func() (q secret.Quotas, err error) {
-		err = v.store.View(ctx, func(r store.Reader) error {
+		err = v.store.Look(ctx, func(r store.Reader) error {
 			q, err = v.quotas(r, t)
 			return err
 		})

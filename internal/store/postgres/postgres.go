@@ -163,15 +163,25 @@ func (s *Store) View(ctx context.Context, f func(store.Reader) error) error {
 		return errClosed
 	}
 	defer s.gate.leave()
-	return s.retry(ctx, func() error { return s.look(ctx, f) })
+	return s.retry(ctx, func() error { return s.read(ctx, s.view, f) })
 }
 
-func (s *Store) look(ctx context.Context, f func(store.Reader) error) error {
+// Look implements store.Store. It saves the statements that begin and end a
+// transaction.
+func (s *Store) Look(ctx context.Context, f func(store.Reader) error) error {
+	if !s.gate.enter() {
+		return errClosed
+	}
+	defer s.gate.leave()
+	return s.retry(ctx, func() error { return s.read(ctx, alone, f) })
+}
+
+func (s *Store) read(ctx context.Context, begin string, f func(store.Reader) error) error {
 	conn, err := s.acquire(ctx)
 	if err != nil {
 		return err
 	}
-	session := &session{ctx: ctx, store: s, conn: conn, begin: s.view}
+	session := &session{ctx: ctx, store: s, conn: conn, begin: begin}
 	defer session.end()
 	if err = f(&reader{session: session}); session.fault != nil {
 		return session.fault
@@ -227,7 +237,7 @@ func (s *Store) measure(ctx context.Context) (int64, error) {
 	if time.Now().Before(s.size.until) {
 		return s.size.bytes, nil
 	}
-	err := s.look(ctx, func(r store.Reader) error {
+	err := s.read(ctx, alone, func(r store.Reader) error {
 		n, err := row(r.(*reader).session, "size", number)
 		s.size.bytes = n
 		return err

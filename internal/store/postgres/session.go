@@ -21,10 +21,17 @@ type session struct {
 	conn  *pgxpool.Conn // nil once the View or Update is over
 	begin string        // the statement that begins it
 	begun bool
+	spent bool // whether a statement that stands alone has been sent
 	// fault is the first error of the database, after which a transaction goes
 	// no further: statements are made so that what callers expect is none.
 	fault error
 }
+
+// alone begins nothing: it is for a session of one statement, which is a
+// transaction by itself.
+const alone = ""
+
+var errSpent = errors.New("only one statement may be sent without a transaction")
 
 var errOver = errors.New("the transaction of this reader is over")
 
@@ -39,6 +46,8 @@ func (s *session) run(name string, args []any, read func(pgx.Rows) error) (int64
 		return 0, s.ctx.Err()
 	case s.fault != nil:
 		return 0, s.fault
+	case s.spent:
+		return 0, errSpent
 	case !known:
 		return 0, fmt.Errorf("there is no statement %s", name)
 	}
@@ -55,7 +64,8 @@ func (s *session) run(name string, args []any, read func(pgx.Rows) error) (int64
 // send sends the statement, behind the one that begins the transaction if it
 // is the first.
 func (s *session) send(ctx context.Context, sql string, args []any, read func(pgx.Rows) error) (int64, error) {
-	if s.begun {
+	s.spent = s.begin == alone
+	if s.begun || s.spent {
 		rows, err := s.conn.Query(ctx, sql, args...)
 		if err != nil {
 			return 0, err

@@ -197,6 +197,9 @@ func (s *Store) View(ctx context.Context, f func(store.Reader) error) error {
 	return s.readers.view(ctx, f)
 }
 
+// Look implements store.Store. A snapshot costs next to nothing here.
+func (s *Store) Look(ctx context.Context, f func(store.Reader) error) error { return s.View(ctx, f) }
+
 // Update implements store.Store.
 func (s *Store) Update(ctx context.Context, f func(store.Tx) error) error {
 	if !s.gate.enter() {

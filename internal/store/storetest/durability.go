@@ -65,6 +65,7 @@ var durabilityCases = []testcase{
 		_, statsErr := s.Stats(ctx)
 		for name, err := range map[string]error{
 			"View":   s.View(ctx, func(store.Reader) error { return nil }),
+			"Look":   s.Look(ctx, func(store.Reader) error { return nil }),
 			"Update": s.Update(ctx, func(store.Tx) error { return nil }),
 			"Record": s.Record(ctx, newRecord("", "x")),
 			"Scrub":  s.Scrub(ctx),

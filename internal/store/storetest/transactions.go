@@ -78,6 +78,23 @@ var transactionCases = []testcase{
 		}
 	}},
 	{"Snapshot", testSnapshot},
+	{"Look", func(t *testing.T, d *db) {
+		a := d.addTenant("acme")
+		for range 3 {
+			var got *store.Tenant
+			err := d.Look(t.Context(), func(r store.Reader) (err error) { got, err = r.Tenants().ByName("acme"); return err })
+			if err != nil {
+				t.Fatal(err)
+			}
+			same(t, got, a)
+			a.State ^= store.Suspended // seen by the next look
+			d.update(func(tx store.Tx) error { return tx.EditTenants().Update(a) })
+		}
+		err := d.Look(t.Context(), func(r store.Reader) error { _, err := r.Meta("none"); return err })
+		if !errors.Is(err, store.ErrAbsent) {
+			t.Errorf("error is %v", err)
+		}
+	}},
 	{"Concurrent", testConcurrent},
 	{"LostUpdate", testLostUpdate},
 	{"Canceled", func(t *testing.T, d *db) {
@@ -85,6 +102,7 @@ var transactionCases = []testcase{
 		f := func() error { ran = true; return nil }
 		for name, err := range map[string]error{
 			"View":   d.View(canceled(), func(store.Reader) error { return f() }),
+			"Look":   d.Look(canceled(), func(store.Reader) error { return f() }),
 			"Update": d.Update(canceled(), func(store.Tx) error { return f() }),
 			"Record": d.Record(canceled(), newRecord("", "x")),
 		} {
