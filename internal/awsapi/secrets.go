@@ -87,7 +87,7 @@ func (in *createRequest) put(c *call) (put vault.Put, err error) {
 		return put, err
 	}
 	put.Patch.Description = in.Description
-	kms, kind, tagged := in.KmsKeyID, in.Type, in.Tags != nil && len(in.Tags) > 0
+	kms, kind, tagged := in.KmsKeyID, in.Type, len(in.Tags) > 0
 	home, replicas := c.home(), in.replicas
 	put.Amend = func(a *secret.AWS) {
 		a.KMSKeyID, a.Type, a.Tagged, a.Home, a.Replicas = kms, kind, tagged, home, replicas
