@@ -171,7 +171,9 @@ func (c *Client) request(ctx context.Context, r request, body *lending) (*http.R
 		// when a kept connection turns out to be closed.
 		req.Header["Idempotency-Key"] = nil
 	}
-	req.Header["Authorization"] = []string{c.bearer()}
+	if bearer := c.bearer(); bearer != "" {
+		req.Header["Authorization"] = []string{bearer}
+	}
 	req.Header.Set("User-Agent", c.config.UserAgent)
 	return req, nil
 }

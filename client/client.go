@@ -120,12 +120,17 @@ type Client struct {
 
 // New checks the configuration. It does not connect.
 func New(c Config) (*Client, error) {
-	c = c.withDefaults()
-	base, err := checkAddress(c.Address)
+	bearer, err := authorization(c.Token)
 	if err != nil {
 		return nil, err
 	}
-	bearer, err := authorization(c.Token)
+	return newClient(c, bearer)
+}
+
+// newClient makes a client that sends the header, or none if that is empty.
+func newClient(c Config, bearer string) (*Client, error) {
+	c = c.withDefaults()
+	base, err := checkAddress(c.Address)
 	if err != nil {
 		return nil, err
 	}

@@ -19,6 +19,9 @@ type Identity struct {
 	Tenant    TenantName `json:"tenant"` // empty for an operator
 	Operator  bool       `json:"operator"`
 	Region    string     `json:"region"`
+	Kind      string     `json:"kind"`             // service, person or operator
+	Locked    bool       `json:"locked,omitzero"`  // nothing else works before a second factor is given
+	Expires   time.Time  `json:"expires,omitzero"` // of the token; zero: never
 }
 
 // WhoAmI asks whom the server takes the token for.

@@ -4,6 +4,7 @@ import (
 	"io"
 
 	"fastness/internal/audit"
+	"fastness/internal/identity"
 	"fastness/internal/policy"
 	"fastness/internal/schedule"
 	"fastness/internal/secret"
@@ -69,10 +70,24 @@ type (
 	PrincipalPatch  = vault.PrincipalPatch
 	PrincipalInfo   = vault.PrincipalInfo
 
+	NewSession    = vault.NewSession
+	NewTOTP       = vault.NewTOTP
+	FactorInfo    = vault.FactorInfo
+	FactorState   = vault.FactorState
+	Issuer        = identity.Issuer
+	Authority     = identity.Authority
+	Binding       = identity.Binding
+	BoundGrant    = identity.BoundGrant
+	Methods       = vault.Methods
+	LoginProvider = vault.LoginProvider
+
 	AuditQuery    = vault.AuditQuery
 	ExportOptions = vault.ExportOptions
 	RedactQuery   = vault.RedactQuery
 )
+
+// Provided is an Issuer or an Authority with what is told of it beside.
+type Provided[T any] = vault.Provided[T]
 
 // Page is a part of a list; Next asks for the part after it and is empty on the last.
 type Page[T any] = vault.Page[T]

@@ -20,6 +20,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"fastness/internal/api"
@@ -60,6 +61,12 @@ type Config struct {
 	Certificate, Key string
 	// TLS12 accepts TLS 1.2 too, which knows no post-quantum key exchange.
 	TLS12 bool
+	// ClientCertificates asks clients for a certificate, which they need not have.
+	// Whose it is, is decided where one is traded for a token.
+	ClientCertificates bool
+	// Proxies are the networks of trusted proxies, which end TLS and forward the
+	// client's certificate in a header: see api.Config.
+	Proxies []netip.Prefix
 	// MetricsListen is HOST:PORT for /metrics, for any peer that reaches it,
 	// under the same rule about plain HTTP. Empty: /metrics is served on
 	// Listen, to peers on loopback only.
@@ -147,7 +154,7 @@ func Listen(c Config) (*Server, error) {
 	m := newMetrics(c.Vault)
 	s.figures = m.handler()
 	s.api = api.New(api.Config{
-		Vault: c.Vault, Logger: c.Logger, LogRequests: c.LogRequests, Metrics: m.route, Stopping: s.stopping,
+		Vault: c.Vault, Logger: c.Logger, LogRequests: c.LogRequests, Metrics: m.route, Stopping: s.stopping, Proxies: c.Proxies,
 	})
 	if c.Front != nil {
 		s.front = c.Front(m.route)

@@ -119,5 +119,9 @@ func (s *Server) tlsConfig() *tls.Config {
 	if s.config.TLS12 {
 		c.MinVersion = tls.VersionTLS12
 	}
+	if s.config.ClientCertificates {
+		// Nothing is verified here: each tenant trusts authorities of its own.
+		c.ClientAuth = tls.RequestClientCert
+	}
 	return c
 }

@@ -201,3 +201,48 @@ func TestCertificateFollowsFiles(t *testing.T) {
 		t.Error("the new pair was not found")
 	}
 }
+
+// TestClientCertificates: asked for when configured, never demanded, and handed
+// on to the API by a connection that is not crypto/tls's own type.
+func TestClientCertificates(t *testing.T) {
+	cert, key := writePair(t, t.TempDir(), 1)
+	client, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, asks := range []bool{true, false} {
+		s, token := start(t, server.Config{Listen: "127.0.0.1:0", Certificate: cert, Key: key, ClientCertificates: asks})
+		asked := false
+		config := &tls.Config{InsecureSkipVerify: true, GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			asked = true
+			return &client, nil
+		}}
+		transport := &http.Transport{TLSClientConfig: config, DisableKeepAlives: true}
+		request, err := http.NewRequest("POST", s.URL()+"/api/v1/tenants/default/auth/cert", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := transport.RoundTrip(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if asked != asks || response.StatusCode != http.StatusUnauthorized {
+			t.Errorf("asks %v: the client was asked: %v, status %d", asks, asked, response.StatusCode)
+		}
+		// Who has none, or is not asked, comes in by a token as ever.
+		request, err = http.NewRequest("GET", s.URL()+"/api/v1/whoami", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Authorization", "Bearer "+token)
+		plain := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}
+		if response, err = plain.RoundTrip(request); err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != http.StatusOK {
+			t.Errorf("without a certificate: %d", response.StatusCode)
+		}
+	}
+}
