@@ -109,30 +109,33 @@ func (a *app) client() (*client.Client, error) {
 	if a.api != nil {
 		return a.api, nil
 	}
-	token, err := a.token()
+	config, err := a.clientConfig()
+	if err != nil {
+		return nil, err
+	}
+	token, err := a.credential(&config)
 	if err != nil {
 		return nil, err
 	}
 	defer token.Release()
-	tenant, err := a.tenantName()
-	if err != nil {
-		return nil, err
-	}
-	config := client.Config{
-		Address:   firstOf(a.global.addr, a.env.Getenv(envAddr), defaultAddr),
-		Token:     token,
-		Tenant:    tenant,
-		Timeout:   a.global.timeout,
-		UserAgent: "fastness-cli/" + version,
-		OnReply:   a.keepReply,
+	config.Token = token
+	a.api, err = client.New(config)
+	return a.api, err
+}
+
+// clientConfig is what flags and environment say of a client, but for its
+// address and its token.
+func (a *app) clientConfig() (config client.Config, err error) {
+	config = client.Config{Timeout: a.global.timeout, UserAgent: "fastness-cli/" + version, OnReply: a.keepReply}
+	if config.Tenant, err = a.tenantName(); err != nil {
+		return config, err
 	}
 	if a.global.caFile != "" {
 		if config.RootCAs, err = os.ReadFile(a.global.caFile); err != nil {
-			return nil, fmt.Errorf("reading the file of --ca-file: %w", err)
+			return config, fmt.Errorf("reading the file of --ca-file: %w", err)
 		}
 	}
-	a.api, err = client.New(config)
-	return a.api, err
+	return config, nil
 }
 
 // token reads the credential. There is no flag for the token itself: other

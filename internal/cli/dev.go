@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -80,12 +81,24 @@ func (a *app) dev(ctx context.Context, log *slog.Logger, dir, listen string) err
 		return err
 	}
 	defer key.Release()
-	v, err := fastness.Open(ctx, fastness.Config{Dir: dir, MasterKey: key, Logger: log})
+	v, err := fastness.Open(ctx, fastness.Config{
+		Dir: dir, MasterKey: key, Logger: log, LoopbackIssuers: true, RelyingParty: devRelyingParty(listen),
+	})
 	if err != nil {
 		return err
 	}
 	key.Release()
 	return errors.Join(a.serveDev(ctx, log, v, listen), v.Close())
+}
+
+// devRelyingParty is as whom the server meets security keys: pages on it, if its
+// port is known beforehand.
+func devRelyingParty(listen string) (rp fastness.RelyingParty) {
+	_, port, err := net.SplitHostPort(listen)
+	if err == nil && port != "0" {
+		rp = fastness.RelyingParty{ID: "localhost", Origins: []string{"http://localhost:" + port}}
+	}
+	return rp
 }
 
 func (a *app) serveDev(ctx context.Context, log *slog.Logger, v *fastness.Vault, listen string) error {

@@ -123,3 +123,15 @@ func Bar(width, total int, times []time.Duration) string {
 	p.end()
 	return out.String()
 }
+
+// DrawQR is drawQR.
+func DrawQR(text string) (string, error) {
+	content := secretbuf.Take([]byte(text))
+	defer content.Release()
+	drawing, err := drawQR(content)
+	if err != nil {
+		return "", err
+	}
+	defer drawing.Release()
+	return string(drawing.Bytes()), nil
+}

@@ -20,7 +20,7 @@ func (a *app) principalCommand() *cobra.Command {
 			"Refuse all credentials of a principal from now on, on every node, until it is enabled again.", (*client.Principals).Disable),
 		a.principalStateCommand("enable", "Let a disabled principal in again",
 			"Let the credentials of a disabled principal in again: those that are neither revoked nor expired.", (*client.Principals).Enable),
-		a.principalDeleteCommand())
+		a.principalPasswordCommand(), a.principalDeleteCommand())
 }
 
 // principals is the handle that the flags name.

@@ -60,14 +60,17 @@ func await[T any](ctx context.Context, f func() (T, error)) (T, error) {
 // buffer of 4,096 bytes, and library functions that read passwords leave each
 // array they outgrow behind.
 func (a *app) promptValue(ctx context.Context, what string) (*secretbuf.Buffer, error) {
-	if f, ok := a.env.Stdin.(*os.File); ok {
-		state, err := term.MakeRaw(int(f.Fd()))
-		if err != nil {
-			return nil, fmt.Errorf("hiding what is typed: %w", err)
-		}
-		defer term.Restore(int(f.Fd()), state)
+	return a.promptTwice(ctx, "Value of "+clean(what)+": ")
+}
+
+// promptTwice is promptValue with its own words.
+func (a *app) promptTwice(ctx context.Context, text string) (*secretbuf.Buffer, error) {
+	restore, err := a.raw()
+	if err != nil {
+		return nil, err
 	}
-	first, err := a.promptHidden(ctx, "Value of "+clean(what)+": ")
+	defer restore()
+	first, err := a.promptHidden(ctx, text)
 	if err != nil {
 		return nil, err
 	}
@@ -82,6 +85,19 @@ func (a *app) promptValue(ctx context.Context, what string) (*secretbuf.Buffer, 
 		return nil, errNotSame
 	}
 	return first, nil
+}
+
+// raw brings the terminal into raw mode, and returns what brings it back.
+func (a *app) raw() (restore func(), err error) {
+	f, ok := a.env.Stdin.(*os.File)
+	if !ok {
+		return func() {}, nil
+	}
+	state, err := term.MakeRaw(int(f.Fd()))
+	if err != nil {
+		return nil, fmt.Errorf("hiding what is typed: %w", err)
+	}
+	return func() { term.Restore(int(f.Fd()), state) }, nil
 }
 
 // promptHidden asks for one line on a terminal in raw mode.

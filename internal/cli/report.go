@@ -80,11 +80,11 @@ var hints = []struct {
 	is   error
 	text string
 }{
-	{errNoToken, "export FASTNESS_TOKEN=…; `fastness dev` prints a token"},
+	{errNoToken, "`fastness login`, or export FASTNESS_TOKEN=…; `fastness dev` prints a token"},
 	{errNoTenant, "say which with --tenant NAME or FASTNESS_TENANT"},
-	{secret.ErrUnauthenticated, "the token in FASTNESS_TOKEN or --token-file is unknown, expired or revoked"},
+	{secret.ErrUnauthenticated, "what was shown is unknown, expired, revoked or wrong; a login ends by itself: `fastness login`"},
 	{secret.ErrAccessDenied, "an administrator of the tenant sees the reason in the audit log, under the id below"},
-	{secret.ErrMFARequired, "this secret's access policy asks for a second factor"},
+	{secret.ErrMFARequired, "give your second factor with `fastness mfa verify`; `fastness mfa enroll totp` adds one"},
 	{secret.ErrNotFound, "names are case-sensitive; `fastness list` shows those that you may see"},
 	{secret.ErrDeleted, "`fastness restore NAME` brings it back"},
 	{secret.ErrTooMany, "wait as long as it says; if bad credentials are the reason, put the token right first"},

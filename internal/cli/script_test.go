@@ -3,16 +3,23 @@ package cli_test
 import (
 	"bufio"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"os"
 	"os/exec"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
+	"github.com/pquerna/otp/totp"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"fastness/internal/cli"
@@ -44,10 +51,14 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"dev":    startDev,
-			"field":  jsonField,
-			"exits":  exits,
-			"waitup": waitUp,
+			"dev":       startDev,
+			"field":     jsonField,
+			"exits":     exits,
+			"waitup":    waitUp,
+			"jwt":       makeJWT,
+			"totp":      oneTimeCode,
+			"mode":      checkMode,
+			"firstline": firstLine,
 		},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("SECRETS_MASTER_KEY", "")
@@ -162,4 +173,59 @@ func waitUp(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	}
 	ts.Fatalf("%s never held %q", args[0], args[1])
+}
+
+// makeJWT is "jwt KEYS SUBJECT TOKEN": it makes a key, and writes its public part
+// as a JWK set and a token of https://ci.example by it.
+func makeJWT(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 3 {
+		ts.Fatalf("usage: jwt KEYS SUBJECT TOKEN")
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	ts.Check(err)
+	keys, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "k", Algorithm: "ES256", Use: "sig"}}})
+	ts.Check(err)
+	now := time.Now().Unix()
+	claims, err := json.Marshal(map[string]any{"iss": "https://ci.example", "aud": "fastness", "sub": args[1], "iat": now, "exp": now + 300})
+	ts.Check(err)
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: key, KeyID: "k"}}, nil)
+	ts.Check(err)
+	signed, err := signer.Sign(claims)
+	ts.Check(err)
+	token, err := signed.CompactSerialize()
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), keys, 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs(args[2]), []byte(token+"\n"), 0o600))
+}
+
+// oneTimeCode is "totp FILE STEPS CODE": it writes the code, so many steps from
+// now, of the authenticator that an enrolment's JSON in FILE tells of.
+func oneTimeCode(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 3 {
+		ts.Fatalf("usage: totp FILE STEPS CODE")
+	}
+	var made struct{ URI string }
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &made))
+	u, err := url.Parse(made.URI)
+	ts.Check(err)
+	steps, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	code, err := totp.GenerateCode(u.Query().Get("secret"), time.Now().Add(time.Duration(steps)*30*time.Second))
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[2]), []byte(code), 0o600))
+}
+
+// checkMode is "mode FILE OCTAL".
+func checkMode(ts *testscript.TestScript, _ bool, args []string) {
+	info, err := os.Stat(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if got := fmt.Sprintf("%o", info.Mode().Perm()); got != args[1] {
+		ts.Fatalf("%s has mode %s, want %s", args[0], got, args[1])
+	}
+}
+
+// firstLine is "firstline FROM TO".
+func firstLine(ts *testscript.TestScript, _ bool, args []string) {
+	line, _, _ := strings.Cut(ts.ReadFile(args[0]), "\n")
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(line+"\n"), 0o600))
 }

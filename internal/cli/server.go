@@ -57,6 +57,7 @@ func (a *app) server(ctx context.Context, c serverConfig) error {
 	defer signal.Stop(hangups)
 	return errors.Join(serve(ctx, server.Config{
 		Vault: v, Listen: c.listen, Certificate: c.certificate, Key: c.key, TLS12: c.tls12,
+		ClientCertificates: c.clientCertificates, Proxies: c.proxies,
 		MetricsListen: c.metricsListen, MaxConnections: c.connections, Grace: c.grace,
 		Logger: log, LogRequests: c.logRequests,
 		Front: awsFront(awsapi.Config{Vault: v, Regions: c.regions, Logger: log, LogRequests: c.logRequests}),
@@ -132,6 +133,7 @@ func (a *app) openVault(ctx context.Context, c serverConfig, once bool) (*fastne
 	config := fastness.Config{
 		Dir: c.dir, Store: c.database, MasterKey: keys.Current, PreviousMasterKey: keys.Previous,
 		Region: c.region, Logger: log, Quotas: c.quotas, NoBackground: once,
+		LoopbackIssuers: c.loopbackIssuers, RelyingParty: c.webAuthn,
 	}
 	if c.anchor != "" {
 		if config.Anchor, err = fastness.ParseAnchor(c.anchor); err != nil {

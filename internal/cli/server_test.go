@@ -288,3 +288,38 @@ func TestRegionSettings(t *testing.T) {
 		t.Error(out)
 	}
 }
+
+// TestIdentitySettings: lists of networks and origins, and settings that need one
+// another.
+func TestIdentitySettings(t *testing.T) {
+	d := deploy(t)
+	file := filepath.Join(t.TempDir(), "fastness.toml")
+	for text, want := range map[string]string{
+		`trusted_proxies = ["10.0.0.0/8", "10.1.2.3/8"]`:                                  "networks are expected",
+		`trusted_proxies = "10.0.0.1"`:                                                    "networks are expected",
+		`trusted_proxies = ["::ffff:10.0.0.0/104"]`:                                       "networks are expected",
+		`tls_client_certs = true`:                                                         "without TLS",
+		`webauthn_id = "vault.example.com"`:                                               "give both",
+		`webauthn_origins = ["https://vault.example.com"]`:                                "give both",
+		"webauthn_id = \"vault.example.com\"\nwebauthn_origins = \"https://example.org\"": "origin",
+	} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command("fastness", "server", "--store", "sqlite:"+d.dir, "--listen", "127.0.0.1:0", "--config", file)
+		cmd.Env = append(os.Environ(), d.env...)
+		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), want) {
+			t.Errorf("%s: %v, %s", text, err, out)
+		}
+	}
+	if err := os.WriteFile(file, []byte(`
+trusted_proxies = ["10.0.0.0/8", "2001:db8::/32"]
+webauthn_id = "vault.example.com"
+webauthn_origins = ["https://vault.example.com", "https://admin.vault.example.com"]
+`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d.start("--config", file, "--loopback-issuers")
+	d.run(0, "", "tenant", "create", "shop")
+	d.run(0, "", "issuer", "put", "ci", "--tenant", "shop", "--url", "http://127.0.0.1:1", "--audience", "a", "--match", "sub=x", "--principal", "x")
+}

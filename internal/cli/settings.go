@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/netip"
 	"os"
 	"regexp"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 	"github.com/spf13/cobra"
 
+	"fastness/internal/identity"
 	"fastness/internal/secret"
 	"fastness/internal/store/postgres"
 )
@@ -36,6 +38,10 @@ type serverConfig struct {
 	logRequests           bool
 	anchor                string
 	quotas                secret.Quotas // of every tenant
+	clientCertificates    bool
+	proxies               []netip.Prefix
+	webAuthn              identity.RelyingParty
+	loopbackIssuers       bool
 }
 
 // setting is a row of the one table from which come the configuration file's
@@ -92,6 +98,15 @@ var settings = append([]setting{
 	{"tls_key", "", "FILE", "PEM private key of tls_cert", text(func(c *serverConfig) *string { return &c.key })},
 	{"tls_12", "false", "", "accept TLS 1.2 too, which has no post-quantum key exchange",
 		boolean(func(c *serverConfig) *bool { return &c.tls12 })},
+	{"tls_client_certs", "false", "", "ask clients for a certificate, which \"fastness login --cert\" trades for a token",
+		boolean(func(c *serverConfig) *bool { return &c.clientCertificates })},
+	{"trusted_proxies", "", "NETWORKS", "networks of proxies that end TLS and whose word on a client's certificate is taken; in a list, or with commas between",
+		setProxies},
+	{"webauthn_id", "", "DOMAIN", "the domain that security keys are bound to; never change it once some are enrolled",
+		text(func(c *serverConfig) *string { return &c.webAuthn.ID })},
+	{"webauthn_origins", "", "URLS", "origins of the pages on which security keys are shown; in a list, or with commas between", setOrigins},
+	{"loopback_issuers", "false", "", "let tenants trust issuers on this very machine, and there without TLS",
+		boolean(func(c *serverConfig) *bool { return &c.loopbackIssuers })},
 	{"master_key_file", "", "FILE", "the root key, instead of SECRETS_MASTER_KEY; not for others to read",
 		text(func(c *serverConfig) *string { return &c.keyFile })},
 	{"master_key_previous_file", "", "FILE", "the old root key while it is being changed, beside master_key_file",
@@ -171,6 +186,33 @@ func setConnections(c *serverConfig, v string) error {
 	}
 	c.connections = n
 	return nil
+}
+
+func setProxies(c *serverConfig, v string) error {
+	c.proxies = nil
+	for _, text := range list(v) {
+		p, err := netip.ParsePrefix(text)
+		if err != nil || p.Masked() != p || p.Addr().Is4In6() {
+			return errors.New("networks are expected: 10.0.0.0/8, 192.0.2.7/32")
+		}
+		c.proxies = append(c.proxies, p)
+	}
+	return nil
+}
+
+func setOrigins(c *serverConfig, v string) error {
+	c.webAuthn.Origins = list(v)
+	return nil
+}
+
+// list splits text at commas; the empty text is an empty list.
+func list(v string) (items []string) {
+	for item := range strings.SplitSeq(v, ",") {
+		if item = strings.TrimSpace(item); item != "" {
+			items = append(items, item)
+		}
+	}
+	return items
 }
 
 func setGrace(c *serverConfig, v string) error {
@@ -258,6 +300,12 @@ func (f *settingFlags) load(cmd *cobra.Command, getenv func(string) string) (ser
 		if err := s.set(&c, value); err != nil {
 			return c, usagef("%s: %s: %v", from, quote(s.shown(value)), err)
 		}
+	}
+	if c.clientCertificates && c.certificate == "" {
+		return c, usagef("tls_client_certs: without TLS there are no client certificates; see trusted_proxies")
+	}
+	if (c.webAuthn.ID == "") != (len(c.webAuthn.Origins) == 0) {
+		return c, usagef("webauthn_id and webauthn_origins: give both, or neither")
 	}
 	if err := c.quotas.Validate(); err != nil {
 		return c, usagef("quota_%s: %s", snake(secret.Of(err).Field), secret.Of(err).Detail)

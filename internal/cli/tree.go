@@ -7,6 +7,7 @@ import (
 // Groups of commands in the help.
 const (
 	groupSecrets = "secrets"
+	groupLogin   = "login"
 	groupAdmin   = "admin"
 	groupServe   = "serve"
 )
@@ -21,9 +22,10 @@ func newRoot(a *app) *cobra.Command {
 audit log that an outsider can verify.
 
 Commands speak to the server at FASTNESS_ADDR with the token in FASTNESS_TOKEN,
-for the tenant in FASTNESS_TENANT (a tenant's token implies it). They exit with
-0 when done, 1 when refused or failed, 2 for wrong usage, 3 when there is no such
-thing, and 4 when access is denied or the credential is bad.`,
+or else that of "fastness login", for the tenant in FASTNESS_TENANT (a tenant's
+token implies it). They exit with 0 when done, 1 when refused or failed, 2 for
+wrong usage, 3 when there is no such thing, and 4 when access is denied or the
+credential is bad.`,
 		Example: `fastness dev
 fastness put db/password
 fastness get db/password
@@ -36,12 +38,14 @@ fastness run -- ./server`,
 	a.addGlobalFlags(root)
 	root.AddGroup(
 		&cobra.Group{ID: groupSecrets, Title: "Secrets:"},
+		&cobra.Group{ID: groupLogin, Title: "Logging in:"},
 		&cobra.Group{ID: groupAdmin, Title: "Administration:"},
 		&cobra.Group{ID: groupServe, Title: "Servers:"})
 	addTo(root, groupSecrets, a.putCommand(), a.getCommand(), a.listCommand(), a.describeCommand(), a.versionsCommand(),
 		a.rotateCommand(), a.updateCommand(), a.stageCommand(), a.deleteCommand(), a.restoreCommand(), a.dueCommand(),
 		a.runCommand(), a.importCommand(), a.exportCommand())
-	addTo(root, groupAdmin, a.auditCommand(), a.principalCommand(), a.tokenCommand(), a.accessKeyCommand(), a.tenantCommand(), a.quotaCommand(), a.keyCommand())
+	addTo(root, groupLogin, a.loginCommand(), a.logoutCommand(), a.mfaCommand(), a.passwordCommand())
+	addTo(root, groupAdmin, a.auditCommand(), a.principalCommand(), a.issuerCommand(), a.caCommand(), a.tokenCommand(), a.accessKeyCommand(), a.tenantCommand(), a.quotaCommand(), a.keyCommand())
 	addTo(root, groupServe, a.devCommand(), a.serverCommand(), a.operatorCommand())
 	root.AddCommand(a.versionCommand(), a.docsCommand(root))
 	return root

@@ -59,6 +59,6 @@ func useLine(cmd *cobra.Command) string {
 }
 
 var (
-	errNoToken  = errors.New("no credential: neither FASTNESS_TOKEN nor --token-file is given")
+	errNoToken  = errors.New("no credential: neither FASTNESS_TOKEN nor --token-file is given, and nobody is logged in there")
 	errNoTenant = &usageError{err: errors.New("no tenant: an operator's token needs one named")}
 )

@@ -36,6 +36,9 @@ const longestOnce = 24 * time.Hour
 // asymmetric: with a shared key whoever can verify could sign.
 var algorithms = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
 
+// Algorithms returns all signatures that an issuer may use.
+func Algorithms() []string { return slices.Clone(algorithms) }
+
 // Issuer is a provider of tokens that a tenant trusts, and for what.
 type Issuer struct {
 	// Name is what the tenant calls it: 1 to 63 of a-z, 0-9 and '-'.
