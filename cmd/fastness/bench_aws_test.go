@@ -95,7 +95,7 @@ func TestBenchAWS(t *testing.T) {
 		}
 		return all
 	}
-	load(t, job{Address: b.host, Connections: 64, Duration: benchDuration, Requests: natives})   // warm, and the day's
+	load(t, job{Address: b.host, Connections: 64, Duration: benchDuration, Requests: natives})    // warm, and the day's
 	load(t, job{Address: b.host, Connections: 64, Duration: benchDuration, Requests: awsReads()}) // first reads
 	var ratios, ours, theirs, costs []float64
 	disturbed := quietRounds(t, b.process, nil, func() func() {

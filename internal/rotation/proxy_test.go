@@ -13,7 +13,6 @@ import (
 type fault struct {
 	pass  int  // bytes of the target's replies
 	black bool // say nothing from then on, rather than hang up
-	later bool // pass requests on, and swallow the replies
 }
 
 var faults = map[string]fault{
