@@ -24,6 +24,8 @@ type subject struct {
 	url, dir, master string
 	operator         string // token
 	authority        string // file of the certificate; empty for plain HTTP
+
+	accessKeyID, secretAccessKey string // of the tenant's administrator
 }
 
 // keepFreed has Go's runtime leave it to the kernel when memory goes back that it
@@ -83,8 +85,11 @@ func (s *subject) populate(t testing.TB) {
 		made := operator.do(t, http.StatusCreated, "POST", "/api/v1/tenants", map[string]any{"tenant": name}).body
 		s.knows("token", "administrator of "+name, jsonField(t, made, "token"))
 		s.knows("access-key secret", "of "+name, jsonField(t, made, "secretAccessKey"))
+		if i == 0 {
+			s.tenant = name
+			s.accessKeyID, s.secretAccessKey = jsonField(t, made, "accessKeyId"), jsonField(t, made, "secretAccessKey")
+		}
 	}
-	s.tenant = "shop-0"
 	for i := range 16 {
 		principal := fmt.Sprintf("load-%d", i)
 		made := operator.do(t, http.StatusCreated, "POST", tenantPath(s.tenant)+"/tokens",
