@@ -31,7 +31,7 @@ func (f *Factors) Verify(ctx context.Context, code []byte) (until time.Time, err
 			return err
 		}
 		window, err := f.window(tx)
-		until = v.now().Add(window)
+		until = i.Credential.MFA.Add(window)
 		return err
 	})
 	if err != nil {

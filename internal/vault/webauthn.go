@@ -133,7 +133,7 @@ func (f *Factors) EndShow(ctx context.Context, response []byte) (until time.Time
 			return err
 		}
 		window, err := f.window(tx)
-		until = v.now().Add(window)
+		until = i.Credential.MFA.Add(window)
 		return err
 	})
 	return settled(until, err)
