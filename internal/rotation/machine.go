@@ -62,6 +62,9 @@ const (
 	Fails
 )
 
+// String names the answer.
+func (a Answer) String() string { return [...]string{"unknown", "works", "fails"}[a] }
+
 // Findings is what is found about a rotation that was interrupted: where the
 // labels are, and which credential logs in.
 type Findings struct {
@@ -145,7 +148,7 @@ func Repair(r Record, f Findings) Step {
 		return DoAbandon
 	case f.Pending == Fails && f.Current == Fails:
 		return DoStick
-	case f.PendingAt != r.Token:
+	case f.PendingAt != r.Token && f.Current == Unknown:
 		return DoAbandon // nothing can be known, and somebody has decided
 	}
 	return DoWait

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"strings"
+	"sync"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -21,7 +22,15 @@ type redis struct {
 	save bool // ACL SAVE after each change
 }
 
+// quiet keeps the driver from writing to stderr by itself what its errors say.
+var quiet = sync.OnceFunc(func() { goredis.SetLogger(silence{}) })
+
+type silence struct{}
+
+func (silence) Printf(context.Context, string, ...any) {}
+
 func parseRedis(config *secretbuf.Buffer, n Network) (Rotator, error) {
+	quiet()
 	var c struct {
 		Password passwordRule `json:"password"`
 		TLS      string       `json:"tls"`
