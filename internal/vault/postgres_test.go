@@ -1,3 +1,5 @@
+//go:build soak
+
 package vault_test
 
 import (
@@ -12,13 +14,13 @@ import (
 
 // embedded names the tests that look into the files of the embedded store, or
 // put something between it and the vault.
-const embedded = "^(TestOnPostgres|TestRotateKey|TestRotateKeyDeaths|TestRotateLogKeys|TestRotateLogKeysDeaths|TestCheckpointDeaths|" +
+const embedded = "^(TestSoakOnPostgres|TestRotateKey|TestRotateKeyDeaths|TestRotateLogKeys|TestRotateLogKeysDeaths|TestCheckpointDeaths|" +
 	"TestBackground|TestRedactedBytesAreGone|TestRotateRoot|TestRotateRootDeaths|TestSwappedRows|" +
 	"TestFlippedBits|TestFlippedKeys|TestBrokenKeyAndRootKey|TestBrokenDeployment)$"
 
-// TestOnPostgres runs the tests of this package again, with every vault in
+// TestSoakOnPostgres runs the tests of this package again, with every vault in
 // PostgreSQL.
-func TestOnPostgres(t *testing.T) {
+func TestSoakOnPostgres(t *testing.T) {
 	s := testservers.StartPostgres(t, testservers.Options{Args: []string{"-c", "log_statement=none", "-c", "log_min_duration_statement=-1"}})
 	u := url.URL{Scheme: "postgres", User: url.UserPassword(s.Admin, testservers.AdminPassword), Host: s.Address(), Path: "postgres", RawQuery: "sslmode=disable"}
 	cmd := exec.Command(os.Args[0], "-test.skip="+embedded, "-test.timeout=5m")
