@@ -37,7 +37,9 @@ type login struct {
 	subject  string          // what the provider calls a person; "" if none does
 	lifetime time.Duration
 	// check makes sure, in the transaction that lets somebody in, that what was
-	// shown still counts, and that it does not count again.
+	// shown still counts, and that it does not count again. It comes after the
+	// principal was looked at, and room was made for the session: of whoever ends
+	// what counted, and the sessions by it, one then waits for the other.
 	check func(tx store.Tx) error
 }
 
@@ -125,6 +127,10 @@ func (v *Vault) enter(ctx context.Context, l login) (*NewSession, error) {
 		if err != nil {
 			return err
 		}
+		if err := l.check(tx); err != nil {
+			e.Detail = ""
+			return err
+		}
 		e.UserID, e.Target = p.Name, ""
 		row.ID, row.Hash = made.ID, hash
 		made.Principal, made.Created, made.Expires, made.Locked = p.Name, row.Created, row.Expires, row.Locked
@@ -142,17 +148,13 @@ func (v *Vault) enter(ctx context.Context, l login) (*NewSession, error) {
 	return made, nil
 }
 
-// stillOpen looks again, where nothing can change any more, at what was looked at
-// before somebody was asked to prove anything.
+// stillOpen looks at the tenant again, where it can change no more.
 func (v *Vault) stillOpen(tx store.Tx, l login) error {
 	t, err := tx.Tenants().Tenant(l.tenant.ID)
-	if err != nil {
-		return err
-	}
-	if t.State != store.Active {
+	if err == nil && t.State != store.Active {
 		return notIn("the tenant is not active")
 	}
-	return l.check(tx)
+	return err
 }
 
 // bearerOf finds the principal who comes in, or makes it if the binding says so.
@@ -169,7 +171,25 @@ func (v *Vault) bearerOf(tx store.Tx, l login, e *audit.Entry) (*store.Principal
 	return p, nil
 }
 
+// findBearer finds who comes in, or makes the principal. Where another node has
+// just made it, it is found, by the same rules.
 func (v *Vault) findBearer(tx store.Tx, l login, e *audit.Entry) (*store.Principal, error) {
+	p, err := v.knownBearer(tx, l, e)
+	if errors.Is(err, store.ErrAbsent) && l.bearer.Create {
+		p, err = v.createBearer(tx, l, e)
+		if errors.Is(err, secret.ErrExists) {
+			e.Detail = ""
+			p, err = v.knownBearer(tx, l, e)
+		}
+	}
+	if errors.Is(err, store.ErrAbsent) {
+		return nil, notIn("there is no such principal, and the binding does not make one")
+	}
+	return p, err
+}
+
+// knownBearer finds who comes in: by what a provider calls a person, or by name.
+func (v *Vault) knownBearer(tx store.Tx, l login, e *audit.Entry) (*store.Principal, error) {
 	if l.subject != "" {
 		p, err := tx.Principals().BySubject(l.tenant.ID, l.subject)
 		if !errors.Is(err, store.ErrAbsent) {
@@ -177,12 +197,7 @@ func (v *Vault) findBearer(tx store.Tx, l login, e *audit.Entry) (*store.Princip
 		}
 	}
 	p, err := tx.Principals().Principal(l.tenant.ID, l.bearer.Principal)
-	switch {
-	case errors.Is(err, store.ErrAbsent) && l.bearer.Create:
-		return v.createBearer(tx, l, e)
-	case errors.Is(err, store.ErrAbsent):
-		return nil, notIn("there is no such principal, and the binding does not make one")
-	case err != nil || l.subject == "":
+	if err != nil || l.subject == "" {
 		return p, err
 	}
 	return p, v.claimPerson(tx, l, p, e)
