@@ -96,11 +96,14 @@ func (r credentials) hold(query string, key []byte) error {
 // of returns a scanner of a tenant's credentials.
 func (r credentials) of(t secret.TenantID) func(pgx.CollectableRow) (*store.Credential, error) {
 	return func(row pgx.CollectableRow) (*store.Credential, error) {
-		var r credentialRow
-		if err := row.Scan(r.columns()...); err != nil {
+		var c credentialRow
+		if err := row.Scan(c.columns()...); err != nil {
 			return nil, err
 		}
-		return r.credential(t)
+		if r.saw != nil {
+			r.saw(rowKey{t, "", string(c.id)}, c.revision)
+		}
+		return c.credential(t)
 	}
 }
 
@@ -147,10 +150,7 @@ func (w credentialWriter) Update(c *store.Credential) error {
 		return err
 	}
 	err = w.swap("credential_update", args, "credential_exists", c.Tenant[:], []byte(c.ID), int64(c.Kind), []byte(c.Principal))
-	if err == nil {
-		w.raise(&c.Revision)
-	}
-	return err
+	return w.swapped(rowKey{c.Tenant, "", c.ID}, &c.Revision, err)
 }
 
 func (w credentialWriter) Delete(id string) error {

@@ -1,8 +1,6 @@
 package postgres
 
 import (
-	"errors"
-	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -22,30 +20,15 @@ func (r documents) of(owner secret.TenantID) func(pgx.CollectableRow) (*store.Do
 		err := row.Scan(&kind, &id, &d.Data, &d.Sealed, &d.Key, &expires, &created, &changed, &d.Revision)
 		d.Kind, d.ID = string(kind), string(id)
 		d.Expires, d.Created, d.Changed = moment(expires), moment(created), moment(changed)
+		if err == nil && r.saw != nil {
+			r.saw(rowKey{owner, d.Kind, d.ID}, d.Revision)
+		}
 		return d, err
 	}
 }
 
 func (r documents) Document(owner secret.TenantID, kind, id string) (*store.Document, error) {
-	d, err := row(r.session, "document", r.of(owner), owner[:], []byte(kind), []byte(id))
-	if err == nil && r.saw != nil {
-		r.saw(d)
-	}
-	return d, err
-}
-
-// documentKey names a document of any owner.
-type documentKey struct {
-	owner    secret.TenantID
-	kind, id string
-}
-
-// saw notes the revision of a document.
-func (t *tx) saw(d *store.Document) {
-	if t.read == nil {
-		t.read = make(map[documentKey]int64, 1)
-	}
-	t.read[documentKey{d.Owner, d.Kind, d.ID}] = d.Revision
+	return row(r.session, "document", r.of(owner), owner[:], []byte(kind), []byte(id))
 }
 
 func (r documents) Documents(owner secret.TenantID, kind, prefix, after string, limit int) ([]*store.Document, error) {
@@ -65,17 +48,7 @@ func (w documentWriter) Create(d *store.Document) error {
 
 func (w documentWriter) Update(d *store.Document) error {
 	err := w.swap("document_update", documentArgs(d), "document_exists", d.Owner[:], []byte(d.Kind), []byte(d.ID))
-	key := documentKey{d.Owner, d.Kind, d.ID}
-	if err == nil {
-		w.raise(&d.Revision)
-		delete(w.read, key)
-	}
-	seen, ok := w.read[key]
-	if errors.Is(err, store.ErrStale) && ok && seen == d.Revision {
-		w.fault = fmt.Errorf("%w: document has changed since it was read", errConflict)
-		return w.fault
-	}
-	return err
+	return w.swapped(rowKey{d.Owner, d.Kind, d.ID}, &d.Revision, err)
 }
 
 func (w documentWriter) Delete(owner secret.TenantID, kind, id string) error {

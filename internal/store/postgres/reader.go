@@ -15,8 +15,8 @@ type reader struct {
 	held string
 	// flush writes what is counted in the transaction so far; nil in a View.
 	flush func(secret.TenantID) error
-	// saw is told of every document that is looked at by name; nil in a View.
-	saw func(*store.Document)
+	// saw is told of every document and credential that is looked at; nil in a View.
+	saw func(key rowKey, revision int64)
 }
 
 // Meta implements store.Reader.

@@ -1,6 +1,9 @@
 package postgres
 
 import (
+	"errors"
+	"fmt"
+
 	"fastness/internal/audit"
 	"fastness/internal/secret"
 	"fastness/internal/store"
@@ -14,9 +17,38 @@ type tx struct {
 	records []audit.Record
 	counts  map[secret.TenantID]counts
 	undo    []func() // takes back what was done to the caller's rows
-	// read is the revision under which each document was looked at: documents are
-	// read by too many for each to lock them.
-	read map[documentKey]int64
+	// read is the revision under which each document and credential was looked at:
+	// they are read by too many for each to lock them.
+	read map[rowKey]int64
+}
+
+// rowKey names a document, or with the empty kind a credential, of any owner.
+type rowKey struct {
+	owner    secret.TenantID
+	kind, id string
+}
+
+// saw notes the revision of a row.
+func (t *tx) saw(key rowKey, revision int64) {
+	if t.read == nil {
+		t.read = make(map[rowKey]int64, 1)
+	}
+	t.read[key] = revision
+}
+
+// swapped ends a swap of a row that had a revision: if the transaction had read it
+// under that one, somebody else was faster, and all of it runs again.
+func (t *tx) swapped(key rowKey, revision *int64, err error) error {
+	seen, ok := t.read[key]
+	switch {
+	case err == nil:
+		t.raise(revision)
+		delete(t.read, key)
+	case errors.Is(err, store.ErrStale) && ok && seen == *revision:
+		t.fault = fmt.Errorf("%w: a row has changed since it was read", errConflict)
+		return t.fault
+	}
+	return err
 }
 
 // counts is by how much a tenant's counters change.
