@@ -41,10 +41,22 @@ var (
 // operator.
 func open(t *testing.T) (*fastness.Vault, *fastness.Caller, *client.Client) {
 	t.Helper()
+	v, caller, _, c := openWith(t, nil)
+	return v, caller, c
+}
+
+// openWith is open for a vault that is not quite as others; it also returns where
+// the server is.
+func openWith(t *testing.T, change func(*fastness.Config)) (*fastness.Vault, *fastness.Caller, client.Config, *client.Client) {
+	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	key := fastness.NewValue([]byte(strings.Repeat("0123456789abcdef", 4)))
 	defer key.Release()
-	v, err := fastness.Open(t.Context(), fastness.Config{Dir: t.TempDir(), MasterKey: key, Logger: log})
+	config := fastness.Config{Dir: t.TempDir(), MasterKey: key, Logger: log}
+	if change != nil {
+		change(&config)
+	}
+	v, err := fastness.Open(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +78,7 @@ func open(t *testing.T) (*fastness.Vault, *fastness.Caller, *client.Client) {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	return v, caller, c
+	return v, caller, client.Config{Address: s.URL()}, c
 }
 
 // story does something of everything and writes down what came back.
