@@ -2,15 +2,33 @@ package vault_test
 
 import (
 	"fmt"
+	"net/url"
 	"os"
+	"os/exec"
 	"sync"
 	"testing"
 	"time"
 
 	"fastness/fastnesstest"
 	"fastness/internal/secret"
+	"fastness/internal/testservers"
 	"fastness/internal/vault"
 )
+
+// TestOnPostgres runs the tests of several nodes again, with several.
+func TestOnPostgres(t *testing.T) { onPostgres(t, "-test.run=OnNodes$") }
+
+// onPostgres runs tests of this package again, with every vault in PostgreSQL.
+func onPostgres(t *testing.T, which string) {
+	t.Helper()
+	s := testservers.StartPostgres(t, testservers.Options{Args: []string{"-c", "log_statement=none", "-c", "log_min_duration_statement=-1"}})
+	u := url.URL{Scheme: "postgres", User: url.UserPassword(s.Admin, testservers.AdminPassword), Host: s.Address(), Path: "postgres", RawQuery: "sslmode=disable"}
+	cmd := exec.Command(os.Args[0], which, "-test.timeout=5m")
+	cmd.Env = append(os.Environ(), fastnesstest.StoreVariable+"="+u.String())
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
 
 // nodes opens two nodes over one store: see TestOnPostgres. The embedded store is
 // one node's, which then is both.
