@@ -87,6 +87,20 @@ const (
 	FactorRemove    Action = "factor.remove"
 )
 
+// The actions on a tenant's rules, and on who may do what by them.
+const (
+	PolicyPut      Action = "policy.put"
+	PolicyRead     Action = "policy.read"
+	PolicyList     Action = "policy.list"
+	PolicyDelete   Action = "policy.delete"
+	PolicyTest     Action = "policy.test"
+	SettingsRead   Action = "settings.read"
+	SettingsUpdate Action = "settings.update"
+	AccessExplain  Action = "access.explain"
+	AccessWho      Action = "access.who"
+	AccessReview   Action = "access.review"
+)
+
 // Result says how it ended.
 type Result string
 

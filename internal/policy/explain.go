@@ -20,7 +20,8 @@ const (
 	ByMFAForRead   Part = "settings.mfaForRead"
 	ByOperator     Part = "operator" // neither grants nor policies bind one, and some actions are theirs alone
 	BySystem       Part = "system"
-	ByAction       Part = "action" // which nobody knows
+	ByDisabled     Part = "disabled" // the principal is
+	ByAction       Part = "action"   // which nobody knows
 )
 
 // Decision is an Effect with its reasons.
@@ -54,6 +55,19 @@ func (s *Set) Explain(r *Request) Decision {
 	default:
 		s.explainRuling(&d, r)
 	}
+	return d
+}
+
+// Equal reports whether two decisions are the same, reasons included.
+func (d Decision) Equal(o Decision) bool {
+	return d.Effect == o.Effect && d.Part == o.Part && d.Reason == o.Reason &&
+		slices.Equal(d.Statements, o.Statements) && slices.Equal(d.Wants, o.Wants)
+}
+
+// Disabled is the decision on whatever a disabled principal asks.
+func Disabled() Decision {
+	d := Decision{Effect: Deny}
+	d.refuse(ByDisabled, "the principal is disabled", "a principal that is enabled")
 	return d
 }
 

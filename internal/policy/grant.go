@@ -58,19 +58,6 @@ func checkPattern(p string) error {
 	return nil
 }
 
-// covers reports whether the grant holds for the name.
-func (g Grant) covers(name secret.Name) bool {
-	if g.Patterns == nil {
-		return true
-	}
-	for _, p := range g.Patterns {
-		if match(p, string(name)) {
-			return true
-		}
-	}
-	return false
-}
-
 // coversAll reports whether one of the patterns alone matches every name.
 func (g Grant) coversAll() bool {
 	if g.Patterns == nil {
@@ -82,30 +69,4 @@ func (g Grant) coversAll() bool {
 		}
 	}
 	return false
-}
-
-// match reports whether the name matches the pattern. Taking each literal
-// stretch at its first occurrence is enough, because a '*' takes up whatever
-// follows; so there is no backtracking to make slow on purpose.
-func match(pattern, name string) bool {
-	first, rest, star := strings.Cut(pattern, "*")
-	if !star {
-		return pattern == name
-	}
-	name, ok := strings.CutPrefix(name, first)
-	if !ok {
-		return false
-	}
-	for {
-		var literal string
-		literal, rest, star = strings.Cut(rest, "*")
-		if !star {
-			return strings.HasSuffix(name, literal)
-		}
-		i := strings.Index(name, literal)
-		if i < 0 {
-			return false
-		}
-		name = name[i+len(literal):]
-	}
 }

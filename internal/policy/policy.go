@@ -20,7 +20,11 @@
 // Start with Set.Decide in decide.go; the roles are the table below.
 package policy
 
-import "slices"
+import (
+	"slices"
+
+	"fastness/internal/secret"
+)
 
 // Role is a bundle of actions that a grant gives.
 type Role string
@@ -95,6 +99,25 @@ var (
 	// ofOperators are the actions on a tenant that no role has.
 	ofOperators = []Action{ManageTenants, ManageQuotas}
 )
+
+// OnSecrets returns the actions on a secret.
+func OnSecrets() []Action { return slices.Clone(managing) }
+
+// OnTenants returns the actions on a tenant, but for those that are the
+// operators' alone.
+func OnTenants() []Action { return slices.Clone(onTenants[Admin]) }
+
+// ParseAction checks that there is such an action.
+func ParseAction(s string) (Action, error) {
+	if a := Action(s); a.onSecret() || a.onTenant() {
+		return a, nil
+	}
+	return "", secret.Invalid("action", "one of the actions of the policies' schema, such as read, update or tokens")
+}
+
+// OnSecret reports whether it is an action on a secret; otherwise it is one on
+// a tenant.
+func (a Action) OnSecret() bool { return a.onSecret() }
 
 // onSecret reports whether a is an action on a secret.
 func (a Action) onSecret() bool { return slices.Contains(managing, a) }

@@ -187,8 +187,12 @@ func TestTenantwide(t *testing.T) {
 		{"auditor, and admin of some", policy.Subject{Grants: []policy.Grant{{Role: policy.Auditor}, {Role: policy.Admin, Patterns: []string{"a"}}}}, "DDDDDAADDD"},
 	} {
 		for i, a := range onTenants {
-			if got, want := tenantwide(tc.s, a), letters[tc.want[i]]; got != want {
+			got, want := tenantwide(tc.s, a), letters[tc.want[i]]
+			if got != want {
 				t.Errorf("%s, %s: %v, want %v", tc.name, a, got, want)
+			}
+			if !tc.s.System && tc.s.Administers(a) != (want == policy.Allow) {
+				t.Errorf("%s, %s: %v by grants alone", tc.name, a, !(want == policy.Allow))
 			}
 		}
 	}

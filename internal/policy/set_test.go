@@ -37,14 +37,10 @@ var plain, _ = policy.NewSet("shop", policy.Settings{})
 
 // decide decides in a tenant without policies on a secret that is there.
 func decide(s policy.Subject, a policy.Action, name secret.Name, p secret.AccessPolicy, at time.Time) policy.Effect {
-	e := plain.Decide(&policy.Request{
+	return plain.Decide(&policy.Request{
 		Caller: policy.NewCaller(s), Action: a, Time: at,
 		Secret: policy.Secret{Name: name, Look: policy.Present, Access: p},
 	})
-	if slices.Contains(onSecrets, a) && e != policy.Decide(s, a, name, p, at) {
-		panic("grants decide otherwise without policies")
-	}
-	return e
 }
 
 func tenantwide(s policy.Subject, a policy.Action) policy.Effect {

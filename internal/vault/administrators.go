@@ -37,7 +37,7 @@ func administrators(r store.Reader, t secret.TenantID, now time.Time, instead *s
 		if instead != nil && i.Principal.Name == instead.Name {
 			i = &store.Identity{Credential: i.Credential, Principal: instead, Tenant: i.Tenant}
 		}
-		if usable(i, now) && subjectOf(i).Tenantwide(policy.ManagePrincipals) == policy.Allow {
+		if usable(i, now) && subjectOf(i).Administers(policy.ManagePrincipals) {
 			n++
 		}
 	})

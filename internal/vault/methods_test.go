@@ -46,6 +46,8 @@ type (
 	auditCall      func(*vault.Audit) error
 	credentialCall func(*vault.Credentials) error
 	principalCall  func(*vault.Principals) error
+	policyCall     func(*vault.Policies) error
+	accessCall     func(*vault.Access) error
 )
 
 func onSecret(name string, a audit.Action, writes bool, call sessionCall) method {
@@ -94,6 +96,20 @@ func credentialOf(c *vault.Credentials, principal string, kind store.CredentialK
 		}
 	}
 	return "tok_none"
+}
+
+func onPolicies(name string, a audit.Action, call policyCall) method {
+	return method{name: name, action: a, administration: true,
+		call: func(_ testing.TB, f *fastnesstest.Fixture, c *vault.Caller, tenant secret.TenantName, _ secret.Name) error {
+			return call(f.Session(c, tenant).Policies())
+		}}
+}
+
+func onAccess(name string, a audit.Action, call accessCall) method {
+	return method{name: name, action: a, administration: true,
+		call: func(_ testing.TB, f *fastnesstest.Fixture, c *vault.Caller, tenant secret.TenantName, _ secret.Name) error {
+			return call(f.Session(c, tenant).Access())
+		}}
 }
 
 func (m method) administrative() method { m.administration = true; return m }
@@ -192,6 +208,25 @@ var methods = []method{
 	onTenant("Authorities List", audit.AuthorityList, func(_ testing.TB, s *vault.Session, _ secret.Name) error {
 		return errOf(s.Authorities().List(ctx))
 	}).administrative(),
+	onPolicies("Put policy", audit.PolicyPut, func(p *vault.Policies) error {
+		return errOf(p.Put(ctx, vault.PolicyPut{Name: "night", Text: neverForbids}))
+	}),
+	onPolicies("Get policy", audit.PolicyRead, func(p *vault.Policies) error { return errOf(p.Get(ctx, "night", 0)) }),
+	onPolicies("List policies", audit.PolicyList, func(p *vault.Policies) error { return errOf(p.List(ctx, 0, "")) }),
+	onPolicies("Test", audit.PolicyTest, func(p *vault.Policies) error {
+		return errOf(p.Test(ctx, vault.PolicyTest{Cases: []vault.PolicyCase{{Principal: "x", Kind: ptr(store.Person), Action: policy.Read, Secret: "a"}}}))
+	}),
+	onPolicies("Delete policy", audit.PolicyDelete, func(p *vault.Policies) error { return p.Delete(ctx, "night", nil) }),
+	onPolicies("Settings", audit.SettingsRead, func(p *vault.Policies) error { return errOf(p.Settings(ctx)) }),
+	onPolicies("UpdateSettings", audit.SettingsUpdate, func(p *vault.Policies) error {
+		return errOf(p.UpdateSettings(ctx, vault.SettingsPatch{MFAWindow: ptr(time.Minute)}))
+	}),
+	onAccess("Explain", audit.AccessExplain, func(a *vault.Access) error {
+		return errOf(a.Explain(ctx, vault.ExplainQuery{Principal: "admin", Action: policy.ManageTokens}))
+	}),
+	onAccess("Denial", audit.AccessExplain, func(a *vault.Access) error { return errOf(a.Denial(ctx, "test")) }),
+	onAccess("Who", audit.AccessWho, func(a *vault.Access) error { return errOf(a.Who(ctx, vault.WhoQuery{})) }),
+	onAccess("Review", audit.AccessReview, func(a *vault.Access) error { return errOf(a.Review(ctx, vault.ReviewQuery{})) }),
 	onCredentials("Create", audit.TokenCreate, func(c *vault.Credentials) error {
 		token, err := c.Create(ctx, vault.TokenSpec{Principal: "new", Grants: []policy.Grant{{Role: policy.Reader}}})
 		if err == nil {
@@ -282,11 +317,11 @@ var methods = []method{
 // TestMethodsAreAll: the table has every exported method of the handles, but
 // for those that only lead to another handle or record a front's refusal.
 func TestMethodsAreAll(t *testing.T) {
-	listed := map[string]bool{"RemoveFactor": true, "Credentials": true, "Guarded": true, "Locate": true, "Principals": true, "Refused": true, "RotateKeys": true}
+	listed := map[string]bool{"RemoveFactor": true, "Policies": true, "Access": true, "Credentials": true, "Guarded": true, "Locate": true, "Principals": true, "Refused": true, "RotateKeys": true}
 	for _, m := range methods {
 		listed[strings.Fields(m.name)[0]] = true
 	}
-	for _, handle := range []any{&vault.Session{}, &vault.Audit{}, &vault.Credentials{}, &vault.Principals{}} {
+	for _, handle := range []any{&vault.Session{}, &vault.Audit{}, &vault.Credentials{}, &vault.Principals{}, &vault.Policies{}, &vault.Access{}} {
 		typ := reflect.TypeOf(handle)
 		for i := range typ.NumMethod() {
 			if name := typ.Method(i).Name; !listed[name] {

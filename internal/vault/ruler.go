@@ -134,16 +134,18 @@ func denialIn(err error) string {
 	return ""
 }
 
-// compiledCallers keeps what was compiled of the identities that are kept. Safe
-// for concurrent use.
+// compiledCallers keeps what was compiled of the identities that are kept: of
+// none where the store has no epochs. Safe for concurrent use.
 type compiledCallers struct {
+	keep bool
+
 	mu   sync.Mutex // guards rows, briefly
 	rows map[*store.Identity]*policy.Caller
 }
 
 // of returns a caller ready for decisions.
 func (c *compiledCallers) of(caller *Caller) *policy.Caller {
-	if caller.identity == nil {
+	if caller.identity == nil || !c.keep {
 		return policy.NewCaller(caller.subject)
 	}
 	c.mu.Lock()

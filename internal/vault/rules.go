@@ -2,7 +2,6 @@ package vault
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -48,27 +47,18 @@ type policyRow struct {
 	Schema string `json:"schema"`
 }
 
-// readSettings reads a tenant's settings; none are the zero row.
+// readSettings reads a tenant's settings with the document to put them in; none
+// are the zero row.
 func readSettings(r store.Reader, t secret.TenantID) (row settingsRow, d *store.Document, err error) {
 	d, err = r.Documents().Document(t, settingsKind, settingsID)
-	switch {
-	case errors.Is(err, store.ErrAbsent):
+	if errors.Is(err, store.ErrAbsent) {
 		return row, &store.Document{Owner: t, Kind: settingsKind, ID: settingsID}, nil
-	case err != nil:
+	}
+	if err != nil {
 		return row, nil, err
 	}
-	if err := json.Unmarshal(d.Data, &row); err != nil {
-		return row, nil, fmt.Errorf("reading the settings of a tenant: %w", err)
-	}
-	return row, d, nil
-}
-
-// readPolicy reads the row in a document of a policy.
-func readPolicy(d *store.Document) (row policyRow, err error) {
-	if err := json.Unmarshal(d.Data, &row); err != nil {
-		return row, fmt.Errorf("reading policy %s: %w", d.ID, err)
-	}
-	return row, nil
+	row, err = decodeDocument[settingsRow](d)
+	return row, d, err
 }
 
 // text parses the row's text, which was validated before it was stored: by
@@ -214,9 +204,12 @@ func (v *Vault) rulesOf(r store.Reader, t *store.Tenant) (*policy.Set, error) {
 	if set, ok := v.rules.of(t.ID, row.Generation); ok {
 		return set, nil
 	}
-	texts, err := readTexts(r, t.ID)
+	texts, broken, err := readTexts(r, t.ID)
 	if err != nil {
 		return nil, err
+	}
+	if len(broken) > 0 {
+		return nil, fmt.Errorf("the policies %q are not valid in this release", broken)
 	}
 	set, err := policy.NewSet(t.Name, row.settings(), texts...)
 	if err != nil {
@@ -226,27 +219,28 @@ func (v *Vault) rulesOf(r store.Reader, t *store.Tenant) (*policy.Set, error) {
 	return set, nil
 }
 
-// readTexts reads and parses all policies of a tenant. One that this release
-// does not take ends it: without all of them nobody can tell what is forbidden.
-func readTexts(r store.Reader, t secret.TenantID) (texts []*policy.Text, err error) {
+// readTexts reads and parses all policies of a tenant, and names those that
+// this release does not take. Without these nobody can tell what is forbidden.
+func readTexts(r store.Reader, t secret.TenantID) (texts []*policy.Text, broken []string, err error) {
 	for after := ""; ; {
 		page, err := r.Documents().Documents(t, policyKind, "", after, secret.MaxPage)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		for _, d := range page {
-			row, err := readPolicy(d)
+			after = d.ID
+			row, err := decodeDocument[policyRow](d)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
-			text, err := row.text(d.ID)
-			if err != nil {
-				return nil, fmt.Errorf("policy %s: %v", d.ID, err)
+			if text, err := row.text(d.ID); err == nil {
+				texts = append(texts, text)
+			} else {
+				broken = append(broken, d.ID)
 			}
-			texts, after = append(texts, text), d.ID
 		}
 		if len(page) < secret.MaxPage {
-			return texts, nil
+			return texts, broken, nil
 		}
 	}
 }
