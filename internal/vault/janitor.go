@@ -115,6 +115,6 @@ func (v *Vault) purgeExpired(ctx context.Context, t *store.Tenant, ref store.Sec
 		if sec.ID != ref.ID || sec.Deletion.IsZero() || v.now().Before(sec.Deletion) {
 			return errRetry
 		}
-		return tx.EditSecrets(ref.Tenant).Purge(sec.ID)
+		return errors.Join(dropRotation(tx, ref.Tenant, sec.ID), tx.EditSecrets(ref.Tenant).Purge(sec.ID))
 	})
 }

@@ -82,6 +82,9 @@ func (s *Session) update(ctx context.Context, name secret.Name, p secret.Patch) 
 			sec.NextRotation = next.RotationInterval.Next(sec.LastRotated)
 		}
 		sec.Metadata, sec.Changed = next, later(sec, s.vault.now())
+		if err := reschedule(tx, t, sec, s.vault.now()); err != nil {
+			return err
+		}
 		if err := tx.EditSecrets(t.ID).Update(sec); err != nil {
 			return stale(err)
 		}
@@ -388,7 +391,7 @@ func (s *Session) Purge(ctx context.Context, name secret.Name) error {
 		if err != nil {
 			return err
 		}
-		return stale(tx.EditSecrets(t.ID).Purge(sec.ID))
+		return errors.Join(dropRotation(tx, t.ID, sec.ID), stale(tx.EditSecrets(t.ID).Purge(sec.ID)))
 	})
 	if err != nil {
 		return err

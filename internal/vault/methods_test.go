@@ -168,6 +168,21 @@ var methods = []method{
 		return errOf(s.Amend(ctx, name, vault.Amendment{Audit: audit.Update, Action: policy.Update,
 			Change: func(*secret.Metadata, *secret.AWS) error { return nil }}))
 	}),
+	onSecret("SetRotation", audit.Update, true, func(_ testing.TB, s *vault.Session, name secret.Name) error {
+		return errOf(s.SetRotation(ctx, name, vault.RotationPolicy{}))
+	}),
+	onSecret("Rotation", audit.Describe, false, func(_ testing.TB, s *vault.Session, name secret.Name) error {
+		return errOf(s.Rotation(ctx, name))
+	}),
+	onSecret("AskRotation", audit.Rotate, true, func(_ testing.TB, s *vault.Session, name secret.Name) error {
+		return errOf(s.AskRotation(ctx, name))
+	}),
+	onSecret("PauseRotation", audit.Rotate, true, func(_ testing.TB, s *vault.Session, name secret.Name) error {
+		return errOf(s.PauseRotation(ctx, name))
+	}),
+	onSecret("ResumeRotation", audit.Rotate, true, func(_ testing.TB, s *vault.Session, name secret.Name) error {
+		return errOf(s.ResumeRotation(ctx, name))
+	}),
 	onSecret("Restage", audit.Label, true, func(_ testing.TB, s *vault.Session, name secret.Name) error {
 		return errOf(s.Restage(ctx, name, vault.Restage{Label: "m"}))
 	}),

@@ -40,6 +40,10 @@ type Put struct {
 	// Amend, if set, changes what the AWS protocol keeps of the secret, in the
 	// same transaction. It may be called more than once.
 	Amend func(*secret.AWS)
+
+	// within, if set, runs in the transaction that adds a version to a secret, and
+	// may change the row. Without it a secret's next rotation is counted from now.
+	within func(store.Tx, *store.Tenant, *store.Secret, *audit.Entry) error
 }
 
 // Written tells what a write made.
@@ -378,6 +382,14 @@ func (d *draft) store(tx store.Tx, e *audit.Entry, p Put) (*store.Secret, error)
 		return nil, err
 	}
 	if err := prune(tx, d.tenant.ID, sec, now); err != nil {
+		return nil, err
+	}
+	if p.within != nil {
+		err = p.within(tx, d.tenant, sec, e)
+	} else {
+		err = reschedule(tx, d.tenant, sec, now)
+	}
+	if err != nil {
 		return nil, err
 	}
 	return sec, edit.Update(sec)

@@ -1,0 +1,277 @@
+package vault
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"fastness/internal/audit"
+	"fastness/internal/policy"
+	"fastness/internal/schedule"
+	"fastness/internal/secret"
+	"fastness/internal/store"
+)
+
+const (
+	// rotationKind is the kind of the documents that hold Rotations, with the
+	// secret's id for theirs.
+	rotationKind = "rotation"
+	// MaxUses is how many other secrets a rotation may look up.
+	MaxUses = 10
+)
+
+// RotationPolicy is how a secret is rotated by itself.
+type RotationPolicy struct {
+	Rotator  string          `json:"rotator"`          // empty: the name decides
+	Config   json.RawMessage `json:"config,omitempty"` // of the rotator; it was checked
+	Schedule string          `json:"schedule,omitzero"`
+	Duration string          `json:"duration,omitzero"`
+	// Uses are the secrets that the rotator may look up. Whoever set the policy
+	// could read them.
+	Uses   []secret.Name `json:"uses,omitempty"`
+	Paused bool          `json:"paused,omitzero"`
+}
+
+// Rotation is a secret's policy with the journal of its rotations. The
+// journal's records are the worker's: nobody else knows what is in them.
+type Rotation struct {
+	Policy  RotationPolicy    `json:"policy"`
+	Active  bool              `json:"active,omitzero"` // Journal is of a rotation that is not over
+	Asked   bool              `json:"asked,omitzero"`  // somebody wants one now
+	Journal json.RawMessage   `json:"journal,omitempty"`
+	History []json.RawMessage `json:"history,omitempty"` // of those that are over, newest first
+}
+
+// errNoRotation is a secret that does not rotate by itself.
+var errNoRotation = &secret.Error{Code: secret.ErrNotFound.Code, Detail: "the secret does not rotate by itself; set a rotation first"}
+
+// SetRotation has a secret rotate by itself, or changes how. A rotation under
+// way goes on with the new policy. The rotator's config is the caller's to check.
+func (s *Session) SetRotation(ctx context.Context, name secret.Name, p RotationPolicy) (Rotation, error) {
+	if err := p.check(); err != nil {
+		return Rotation{}, s.Refused(ctx, audit.Update, name, err)
+	}
+	return s.editRotation(ctx, audit.Update, policy.Update, name, "rotation set", func(tx store.Tx, t *store.Tenant, d *rotationRow) error {
+		for _, used := range p.Uses {
+			sec, err := s.load(tx, t, policy.Read, used)
+			if err != nil || !sec.Deletion.IsZero() {
+				return secret.Invalid("uses", "names of secrets that the caller may read")
+			}
+		}
+		d.Policy = p
+		return nil
+	})
+}
+
+func (p RotationPolicy) check() error {
+	if len(p.Uses) > MaxUses {
+		return secret.Limited("uses", fmt.Sprintf("at most %d secrets", MaxUses))
+	}
+	if p.Schedule == "" && p.Duration != "" {
+		return secret.Invalid("duration", "it belongs to a schedule")
+	}
+	if p.Schedule == "" {
+		return nil
+	}
+	_, err := schedule.Parse(p.Schedule, p.Duration, schedule.MinGap)
+	var broken *schedule.Error
+	if errors.As(err, &broken) {
+		return secret.Invalid(broken.Field, broken.Rule)
+	}
+	return err
+}
+
+// Rotation tells how a secret rotates by itself; secret.ErrNotFound if it does not.
+func (s *Session) Rotation(ctx context.Context, name secret.Name) (Rotation, error) {
+	var found Rotation
+	err := s.look(ctx, audit.Describe, name, func(r store.Reader, t *store.Tenant) error {
+		sec, err := s.load(r, t, policy.Describe, name)
+		if err != nil {
+			return err
+		}
+		d, err := readRotation(r, t.ID, sec.ID)
+		if errors.Is(err, store.ErrAbsent) {
+			return errNoRotation
+		}
+		if err == nil {
+			found = d.Rotation
+		}
+		return err
+	})
+	return settled(found, err)
+}
+
+// AskRotation has a secret rotate now, or a rotation that waits go on now. One
+// that is stuck is repaired: it ends with the credential that works.
+func (s *Session) AskRotation(ctx context.Context, name secret.Name) (Rotation, error) {
+	return s.changeRotation(ctx, name, "rotation asked for", func(r *Rotation) error {
+		if r.Policy.Paused {
+			return secret.Conflict("the rotation is paused; resume it first")
+		}
+		r.Asked = true
+		return nil
+	})
+}
+
+// PauseRotation stops a secret's rotations, one under way too, until
+// ResumeRotation.
+func (s *Session) PauseRotation(ctx context.Context, name secret.Name) (Rotation, error) {
+	return s.changeRotation(ctx, name, "rotation paused", func(r *Rotation) error {
+		r.Policy.Paused = true
+		return nil
+	})
+}
+
+// ResumeRotation ends PauseRotation: what was under way goes on.
+func (s *Session) ResumeRotation(ctx context.Context, name secret.Name) (Rotation, error) {
+	return s.changeRotation(ctx, name, "rotation resumed", func(r *Rotation) error {
+		r.Policy.Paused = false
+		return nil
+	})
+}
+
+// changeRotation changes the rotation of a secret that has one.
+func (s *Session) changeRotation(ctx context.Context, name secret.Name, detail string, f func(*Rotation) error) (Rotation, error) {
+	return s.editRotation(ctx, audit.Rotate, policy.Rotate, name, detail, func(_ store.Tx, _ *store.Tenant, d *rotationRow) error {
+		if d.document.Created.IsZero() {
+			return errNoRotation
+		}
+		return f(&d.Rotation)
+	})
+}
+
+func (s *Session) editRotation(ctx context.Context, a audit.Action, may policy.Action, name secret.Name, detail string,
+	f func(store.Tx, *store.Tenant, *rotationRow) error) (Rotation, error) {
+	var changed Rotation
+	err := s.edit(ctx, a, name, func(tx store.Tx, t *store.Tenant, e *audit.Entry) error {
+		e.Detail = detail
+		sec, err := s.load(tx, t, may, name)
+		if err != nil {
+			return err
+		}
+		if !sec.Deletion.IsZero() {
+			return secret.ErrDeleted
+		}
+		d, err := readRotation(tx, t.ID, sec.ID)
+		if err != nil && !errors.Is(err, store.ErrAbsent) {
+			return err
+		}
+		if err := f(tx, t, d); err != nil {
+			return err
+		}
+		changed = d.Rotation
+		d.schedule(t, sec, s.vault.now())
+		if err := d.write(tx, s.vault.now()); err != nil {
+			return err
+		}
+		return stale(tx.EditSecrets(t.ID).Update(sec))
+	})
+	return settled(changed, err)
+}
+
+// rotationRow is a Rotation with the document that holds it.
+type rotationRow struct {
+	Rotation
+	document *store.Document
+}
+
+// readRotation reads a secret's rotation; a new one with store.ErrAbsent.
+func readRotation(r store.Reader, t secret.TenantID, id secret.ID) (*rotationRow, error) {
+	row := &rotationRow{}
+	d, err := r.Documents().Document(t, rotationKind, id.String())
+	if err != nil {
+		row.document = &store.Document{Owner: t, Kind: rotationKind, ID: id.String()}
+		return row, err
+	}
+	row.document = d
+	if err := json.Unmarshal(d.Data, &row.Rotation); err != nil {
+		return row, fmt.Errorf("reading a rotation: %w", err)
+	}
+	return row, nil
+}
+
+func (d *rotationRow) write(tx store.Tx, now time.Time) (err error) {
+	if d.document.Data, err = json.Marshal(d.Rotation); err != nil {
+		return fmt.Errorf("writing a rotation: %w", err)
+	}
+	d.document.Changed = now
+	if !d.document.Created.IsZero() {
+		return stale(tx.EditDocuments().Update(d.document))
+	}
+	d.document.Created = now
+	return stale(tx.EditDocuments().Create(d.document))
+}
+
+// schedule says when the secret is due, and when the worker is to look at it.
+func (d *rotationRow) schedule(t *store.Tenant, sec *store.Secret, now time.Time) {
+	sec.NextRotation = d.Policy.next(t.ID, sec)
+	switch {
+	case d.Policy.Paused:
+		sec.WorkAt = time.Time{}
+	case d.Asked || d.Active:
+		sec.WorkAt = now
+	default:
+		sec.WorkAt = sec.NextRotation
+	}
+}
+
+// next is when a secret is due by its policy.
+func (p RotationPolicy) next(t secret.TenantID, sec *store.Secret) time.Time {
+	if p.Schedule != "" {
+		if s, err := schedule.Parse(p.Schedule, p.Duration, 0); err == nil { // it was checked
+			return s.Next(sec.LastRotated, schedule.PlaceOf(t, sec.ID))
+		}
+	}
+	return sec.Metadata.RotationInterval.Next(sec.LastRotated)
+}
+
+// due reports whether a secret is due now, and if not, when it is. One that
+// missed its window waits for the next.
+func (p RotationPolicy) due(t secret.TenantID, sec *store.Secret, now time.Time) (bool, time.Time) {
+	next := p.next(t, sec)
+	if p.Schedule == "" || now.Before(next) {
+		return !now.Before(next), next
+	}
+	s, err := schedule.Parse(p.Schedule, p.Duration, 0)
+	if err != nil || s.Covers(now) {
+		return true, next
+	}
+	return false, s.Next(now, schedule.PlaceOf(t, sec.ID))
+}
+
+// reschedule follows a new version that somebody put by hand. A rotation under
+// way keeps its time: the worker finds out what the version means for it.
+func reschedule(tx store.Tx, t *store.Tenant, sec *store.Secret, now time.Time) error {
+	if sec.WorkAt.IsZero() {
+		return nil
+	}
+	d, err := readRotation(tx, t.ID, sec.ID)
+	if err != nil {
+		return err
+	}
+	d.schedule(t, sec, now)
+	return nil
+}
+
+// dropRotation destroys the rotation of a secret that is purged.
+func dropRotation(tx store.Tx, t secret.TenantID, id secret.ID) error {
+	err := tx.EditDocuments().Delete(t, rotationKind, id.String())
+	if errors.Is(err, store.ErrAbsent) {
+		return nil
+	}
+	return err
+}
+
+// nameIn is the name that a reference to a secret holds: itself, or that
+// within an ARN of this deployment's form.
+func nameIn(ref string) secret.Name {
+	if arn, ok := strings.CutPrefix(ref, "arn:aws:secretsmanager:"); ok {
+		if _, name, ok := strings.Cut(arn, ":secret:"); ok && len(name) > 7 {
+			return secret.Name(name[:len(name)-7]) // and six characters after a hyphen
+		}
+	}
+	return secret.Name(ref)
+}
