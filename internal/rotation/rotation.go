@@ -34,12 +34,22 @@ func Rotate(ctx context.Context, s *vault.Session, name secret.Name, p vault.Put
 // "password" 32 characters of a-zA-Z0-9!@#$%^&*. Case does not matter. Any
 // other name is secret.ErrNoGenerator.
 func Generate(name secret.Name) (*secretbuf.Buffer, error) {
-	lower := strings.ToLower(string(name))
-	switch {
-	case strings.Contains(lower, "api-key"):
-		return apiKey{encoding: hexadecimal, bytes: defaultBytes}.generate(), nil
-	case strings.Contains(lower, "password"):
-		return draw(lowerCase+upperCase+digits+symbols, defaultLength), nil
+	if !canGenerate(name) {
+		return nil, secret.ErrNoGenerator
 	}
-	return nil, secret.ErrNoGenerator
+	return generate(name), nil
+}
+
+// canGenerate reports whether a rule fits the name.
+func canGenerate(name secret.Name) bool {
+	lower := strings.ToLower(string(name))
+	return strings.Contains(lower, "api-key") || strings.Contains(lower, "password")
+}
+
+// generate makes a value for a name that a rule fits.
+func generate(name secret.Name) *secretbuf.Buffer {
+	if strings.Contains(strings.ToLower(string(name)), "api-key") {
+		return apiKey{encoding: hexadecimal, bytes: defaultBytes}.generate()
+	}
+	return draw(lowerCase+upperCase+digits+symbols, defaultLength)
 }
