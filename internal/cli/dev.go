@@ -18,6 +18,7 @@ import (
 	"fastness"
 	"fastness/internal/awsapi"
 	"fastness/internal/rootkey"
+	"fastness/internal/rotation"
 	"fastness/internal/secret"
 	"fastness/internal/secretbuf"
 	"fastness/internal/server"
@@ -91,6 +92,9 @@ func (a *app) dev(ctx context.Context, log *slog.Logger, dir, listen string) err
 	return errors.Join(a.serveDev(ctx, log, v, listen), v.Close())
 }
 
+// devNetwork lets webhooks be programs on the developer's machine.
+var devNetwork = rotation.Network{PrivateWebhooks: true}
+
 // devRelyingParty is as whom the server meets security keys: pages on it, if its
 // port is known beforehand.
 func devRelyingParty(listen string) (rp fastness.RelyingParty) {
@@ -108,8 +112,10 @@ func (a *app) serveDev(ctx context.Context, log *slog.Logger, v *fastness.Vault,
 		return err
 	}
 	defer made.Release()
+	worker := rotation.NewWorker(v, devNetwork, log, nil)
+	worker.Grace = devGrace
 	return serve(ctx, server.Config{
-		Vault: v, Listen: listen, Logger: log, Grace: devGrace, Front: awsFront(awsapi.Config{Vault: v, Logger: log}),
+		Vault: v, Worker: worker, Listen: listen, Logger: log, Grace: devGrace, Front: awsFront(awsapi.Config{Vault: v, Logger: log}),
 	}, nil, func(s *server.Server) error {
 		d := devInfo{s.URL(), wire.TenantCreated{
 			Tenant: string(made.Name), Token: made.Token, AccessKeyID: made.AccessKeyID,

@@ -16,6 +16,7 @@ import (
 	"fastness"
 	"fastness/internal/awsapi"
 	"fastness/internal/rootkey"
+	"fastness/internal/rotation"
 	"fastness/internal/secretbuf"
 	"fastness/internal/server"
 )
@@ -55,8 +56,13 @@ func (a *app) server(ctx context.Context, c serverConfig) error {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
+	var worker *rotation.Worker
+	if c.rotationWorker {
+		worker = rotation.NewWorker(v, c.rotationNetwork, log, nil)
+		worker.Grace = c.grace
+	}
 	return errors.Join(serve(ctx, server.Config{
-		Vault: v, Listen: c.listen, Certificate: c.certificate, Key: c.key, TLS12: c.tls12,
+		Vault: v, Worker: worker, Listen: c.listen, Certificate: c.certificate, Key: c.key, TLS12: c.tls12,
 		ClientCertificates: c.clientCertificates, Proxies: c.proxies,
 		MetricsListen: c.metricsListen, MaxConnections: c.connections, Grace: c.grace,
 		Logger: log, LogRequests: c.logRequests,

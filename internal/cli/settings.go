@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"fastness/internal/identity"
+	"fastness/internal/rotation"
 	"fastness/internal/secret"
 	"fastness/internal/store/postgres"
 )
@@ -42,6 +43,8 @@ type serverConfig struct {
 	proxies               []netip.Prefix
 	webAuthn              identity.RelyingParty
 	loopbackIssuers       bool
+	rotationWorker        bool
+	rotationNetwork       rotation.Network
 }
 
 // setting is a row of the one table from which come the configuration file's
@@ -121,6 +124,10 @@ var settings = append([]setting{
 	{"log_format", "json", "FORM", "json or text", setLogFormat},
 	{"log_level", "info", "LEVEL", "debug, info, warn or error", setLogLevel},
 	{"log_requests", "false", "", "log every request at level info", boolean(func(c *serverConfig) *bool { return &c.logRequests })},
+	{"rotation.worker", "true", "", "rotate secrets that are due; of several nodes one at a time does",
+		boolean(func(c *serverConfig) *bool { return &c.rotationWorker })},
+	{"rotation.private_webhooks", "false", "", "let webhooks be at private and loopback addresses, and there without TLS",
+		boolean(func(c *serverConfig) *bool { return &c.rotationNetwork.PrivateWebhooks })},
 	{"audit.anchor", "", "PLACE", "where each checkpoint is sent: file:PATH or an https URL",
 		text(func(c *serverConfig) *string { return &c.anchor })},
 }, quotaSettings()...)

@@ -26,6 +26,11 @@ const (
 	// window is how many secrets one look lists: enough to find work for others
 	// behind a target that is busy.
 	window = 256
+	// stopGrace is how long rotations in hand may take once the worker is to
+	// stop: a credential that was set should not wait for the next start.
+	stopGrace = 10 * time.Second
+	// releaseTimeout bounds giving the lease up, which runs out by itself too.
+	releaseTimeout = 5 * time.Second
 	// targetBusy is how long a secret waits whose target has others to do.
 	targetBusy = 2 * time.Second
 )
@@ -34,11 +39,17 @@ const (
 // they are due or somebody asks. Of the workers of a deployment the one that
 // holds the lease works; each of the others waits for it.
 type Worker struct {
+	// Grace is how long rotations in hand may still take when Run is to end;
+	// those that take longer are cut off, and resumed by the next worker. Default
+	// 10 s; to be set before Run.
+	Grace time.Duration
+
 	vault   *vault.Vault
 	network Network
 	log     *slog.Logger
 	now     func() time.Time
 
+	lead  *vault.Lead   // the last that was had; Run's and Once's alone
 	slots chan struct{} // one for each secret in hand
 	tasks sync.WaitGroup
 
@@ -56,40 +67,64 @@ func NewWorker(v *vault.Vault, n Network, log *slog.Logger, now func() time.Time
 		now = time.Now
 	}
 	return &Worker{
-		vault: v, network: n, log: log, now: now, slots: make(chan struct{}, maxConcurrent),
+		Grace: stopGrace, vault: v, network: n, log: log, now: now, slots: make(chan struct{}, maxConcurrent),
 		inHand: map[store.SecretRef]bool{}, targets: map[string]int{},
 	}
 }
 
-// Run works until ctx ends, and returns when nothing is in hand any more.
+// Run works until ctx ends, and returns when nothing is in hand any more. It
+// looks for work every second, and at once when somebody asks this node.
 func (w *Worker) Run(ctx context.Context) {
-	defer w.tasks.Wait()
+	work, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	defer w.finish(work, cut)
 	tick := time.NewTicker(pollPeriod)
 	defer tick.Stop()
 	for {
-		if err := w.round(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, store.ErrFenced) {
+		if err := w.round(ctx, work); err != nil && ctx.Err() == nil && !errors.Is(err, store.ErrFenced) {
 			w.log.ErrorContext(ctx, "looking for rotations that are due", "error", err, "cause", secret.Of(err).Cause)
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		case <-w.vault.RotationsAsked():
 		}
 	}
 }
 
-// round hands out all the work that there is now.
-func (w *Worker) round(ctx context.Context) error {
+// finish waits for what is in hand, cuts off what takes too long, and gives the
+// lease up.
+func (w *Worker) finish(work context.Context, cut context.CancelFunc) {
+	defer time.AfterFunc(w.Grace, cut).Stop()
+	w.tasks.Wait()
+	if w.lead == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(work), releaseTimeout)
+	defer cancel()
+	if err := w.lead.Release(ctx); err != nil {
+		w.log.WarnContext(ctx, "giving up the lease for rotations", "error", err, "cause", secret.Of(err).Cause)
+	}
+}
+
+// round hands out all the work that there is now, until ctx ends. The work
+// itself goes on until its own context does.
+func (w *Worker) round(ctx, work context.Context) error {
 	for {
+		if found, err := w.vault.HasRotations(ctx); err != nil || !found {
+			return err
+		}
 		lead, err := w.vault.Lead(ctx)
 		if err != nil {
 			return err
 		}
+		w.lead = lead
 		refs, err := lead.Work(ctx, window)
 		if err != nil {
 			return err
 		}
-		if started, err := w.start(ctx, lead, refs); err != nil || started == 0 {
+		if started, err := w.start(ctx, work, lead, refs); err != nil || started == 0 {
 			return err
 		}
 	}
@@ -98,13 +133,13 @@ func (w *Worker) round(ctx context.Context) error {
 // Once does what is due now, and waits until it is done: for tests, and for
 // programs without a worker.
 func (w *Worker) Once(ctx context.Context) error {
-	err := w.round(ctx)
+	err := w.round(ctx, ctx)
 	w.tasks.Wait()
 	return err
 }
 
 // start takes secrets in hand as slots become free.
-func (w *Worker) start(ctx context.Context, lead *vault.Lead, refs []store.SecretRef) (started int, err error) {
+func (w *Worker) start(ctx, work context.Context, lead *vault.Lead, refs []store.SecretRef) (started int, err error) {
 	for _, ref := range refs {
 		if !w.take(ref) {
 			continue
@@ -119,7 +154,7 @@ func (w *Worker) start(ctx context.Context, lead *vault.Lead, refs []store.Secre
 		w.tasks.Go(func() {
 			defer func() { <-w.slots }()
 			defer w.release(ref)
-			w.work(ctx, lead, ref)
+			w.work(work, lead, ref)
 		})
 	}
 	return started, nil

@@ -21,9 +21,11 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync"
 	"time"
 
 	"fastness/internal/api"
+	"fastness/internal/rotation"
 	"fastness/internal/vault"
 )
 
@@ -87,6 +89,9 @@ type Config struct {
 	// Front, if set, makes the handler of POST / (the AWS protocol). It is
 	// given a function that counts its requests, as api.Config.Metrics.
 	Front func(metrics func(method, route string) func(code string, took time.Duration)) http.Handler
+	// Worker, if set, runs while the server serves. Serve returns when it has
+	// nothing in hand any more.
+	Worker *rotation.Worker
 }
 
 func (c Config) withDefaults() Config {
@@ -193,8 +198,14 @@ func (s *Server) URL() string {
 	return scheme + "://" + s.Addr().String()
 }
 
-// Serve accepts connections until Shutdown or Close, then returns nil.
+// Serve accepts connections, and works through rotations, until Shutdown or
+// Close, then returns nil.
 func (s *Server) Serve() error {
+	var worker sync.WaitGroup
+	defer worker.Wait()
+	if s.config.Worker != nil {
+		worker.Go(func() { s.config.Worker.Run(s.stopping) })
+	}
 	failed := make(chan error, 2)
 	go func() { failed <- s.main.serve() }()
 	waiting := 1

@@ -43,6 +43,40 @@ func (v *Vault) Lead(ctx context.Context) (*Lead, error) {
 	return settled(l, err)
 }
 
+// Release gives the lease up, so that another node need not wait for its end.
+func (l *Lead) Release(ctx context.Context) error {
+	return l.vault.answer(l.vault.store.Update(ctx, func(tx store.Tx) error {
+		err := tx.Leases().Release(rotationLease, l.fence)
+		if errors.Is(err, store.ErrFenced) {
+			return nil // another node has it
+		}
+		return err
+	}))
+}
+
+// HasRotations reports whether a worker has anything to do by now. It costs
+// one look at an index, whoever holds the lease.
+func (v *Vault) HasRotations(ctx context.Context) (found bool, err error) {
+	err = v.store.View(ctx, func(r store.Reader) error {
+		refs, err := r.Tenants().Work(v.now(), 1)
+		found = len(refs) > 0
+		return err
+	})
+	return found, v.answer(err)
+}
+
+// RotationsAsked receives after somebody has asked this node for something that
+// a worker is to do at once: once for all that were asked for meanwhile.
+func (v *Vault) RotationsAsked() <-chan struct{} { return v.asked }
+
+// wakeWorker sends to RotationsAsked.
+func (v *Vault) wakeWorker() {
+	select {
+	case v.asked <- struct{}{}:
+	default: // it is awake, and will look again
+	}
+}
+
 // Work lists secrets that there is something to do with by now, oldest first.
 func (l *Lead) Work(ctx context.Context, limit int) (refs []store.SecretRef, err error) {
 	err = l.vault.store.View(ctx, func(r store.Reader) error {

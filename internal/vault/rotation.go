@@ -146,6 +146,7 @@ func (s *Session) changeRotation(ctx context.Context, name secret.Name, detail s
 func (s *Session) editRotation(ctx context.Context, a audit.Action, may policy.Action, name secret.Name, detail string,
 	f func(store.Tx, *store.Tenant, *rotationRow) error) (Rotation, error) {
 	var changed Rotation
+	due := false // there is something to do at once
 	err := s.edit(ctx, a, name, func(tx store.Tx, t *store.Tenant, e *audit.Entry) error {
 		e.Detail = detail
 		sec, err := s.load(tx, t, may, name)
@@ -167,8 +168,12 @@ func (s *Session) editRotation(ctx context.Context, a audit.Action, may policy.A
 		if err := d.write(tx, s.vault.now()); err != nil {
 			return err
 		}
+		due = !sec.WorkAt.IsZero() && !sec.WorkAt.After(s.vault.now())
 		return stale(tx.EditSecrets(t.ID).Update(sec))
 	})
+	if err == nil && due {
+		s.vault.wakeWorker()
+	}
 	return settled(changed, err)
 }
 

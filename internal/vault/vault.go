@@ -114,6 +114,7 @@ type Vault struct {
 	webauthn *identity.WebAuthn // nil without a relying party
 	hashers  chan struct{}      // who hashes a password puts one in
 	sweep    sweep
+	asked    chan struct{} // holds one word for the rotation worker
 	cancel   context.CancelFunc
 	tasks    sync.WaitGroup
 	closing  sync.Once
@@ -127,7 +128,7 @@ func Open(ctx context.Context, c Config) (*Vault, error) {
 	if err := c.Quotas.Validate(); err != nil {
 		return nil, fmt.Errorf("quotas of every tenant: %w", err)
 	}
-	v := &Vault{store: c.Store, log: c.Logger, region: c.Region, ceiling: c.Quotas}
+	v := &Vault{store: c.Store, log: c.Logger, region: c.Region, ceiling: c.Quotas, asked: make(chan struct{}, 1)}
 	// What is told of a moment is the same before and after it was stored.
 	v.now = func() time.Time { return c.Now().UTC().Truncate(time.Millisecond) }
 	v.openKnown()
