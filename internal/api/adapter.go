@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"errors"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -78,13 +77,10 @@ func (a *API) pathHandler(rows []*Route, metrics func(method, route string) func
 }
 
 func (a *API) newCall(row *Route, w http.ResponseWriter, r *http.Request) *call {
-	address, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		address = r.RemoteAddr
-	}
 	id := secret.NewUUID()
-	c := &call{api: a, route: row, w: w, r: r,
-		origin: vault.Origin{Address: address, UserAgent: r.UserAgent(), CorrelationID: id}}
+	c := &call{api: a, route: row, w: w, r: r, origin: vault.Origin{
+		Address: a.proxies.ClientAddress(r.RemoteAddr, r.Header), UserAgent: r.UserAgent(), CorrelationID: id,
+	}}
 	c.values[0] = id
 	w.Header()["X-Correlation-Id"] = c.values[0:1:1]
 	return c

@@ -20,9 +20,9 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"time"
 
+	"fastness/internal/identity"
 	"fastness/internal/vault"
 )
 
@@ -43,9 +43,9 @@ type Config struct {
 	// counts the route's requests: code is empty for success, otherwise the
 	// error's code.
 	Metrics func(method, route string) func(code string, took time.Duration)
-	// Proxies are the networks of trusted proxies: what one of them forwards of a
-	// client's certificate is believed, and what anybody else does is not looked at.
-	Proxies []netip.Prefix
+	// Proxies are those before the server: what they forward of a client's address
+	// and certificate is believed, and what anybody else does is not looked at.
+	Proxies identity.Proxies
 	// Stopping, if set, ends when the server is about to stop: streams without
 	// an end of their own then end.
 	Stopping context.Context
@@ -58,7 +58,7 @@ type API struct {
 	log         *slog.Logger
 	logRequests bool
 	stopping    context.Context
-	proxies     []netip.Prefix
+	proxies     identity.Proxies
 	mux         *http.ServeMux
 	unrouted    func(code string, took time.Duration)
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"fastness/internal/api"
+	"fastness/internal/identity"
 	"fastness/internal/secret"
 	"fastness/internal/wire"
 )
@@ -243,7 +244,7 @@ func TestLoginByCertificate(t *testing.T) {
 	xfcc := `Cert="` + url.PathEscape(string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leaf.Raw}))) + `"`
 	otherField := ":" + base64.StdEncoding.EncodeToString(other.Raw) + ":"
 
-	serve := func(proxies ...netip.Prefix) (*httptest.Server, *http.Client, *http.Client) {
+	serve := func(proxies identity.Proxies) (*httptest.Server, *http.Client, *http.Client) {
 		server := httptest.NewUnstartedServer(api.New(api.Config{Vault: s.vault, Logger: slog.New(slog.DiscardHandler), Proxies: proxies}))
 		server.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
 		server.StartTLS()
@@ -268,9 +269,12 @@ func TestLoginByCertificate(t *testing.T) {
 		defer response.Body.Close()
 		return response.StatusCode
 	}
-	direct, plain, mutual := serve()
-	behind, _, proxyMutual := serve(netip.MustParsePrefix("127.0.0.0/8"))
-	elsewhere, _, _ := serve(netip.MustParsePrefix("10.0.0.0/8"))
+	here, there := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+	direct, plain, mutual := serve(identity.Proxies{})
+	behind, _, proxyMutual := serve(identity.Proxies{Networks: here, ClientCert: identity.HeaderClientCert})
+	envoy, _, _ := serve(identity.Proxies{Networks: here, ClientCert: identity.HeaderXFCC})
+	addresses, _, addressesMutual := serve(identity.Proxies{Networks: here})
+	elsewhere, _, _ := serve(identity.Proxies{Networks: there, ClientCert: identity.HeaderClientCert})
 	for name, tc := range map[string]struct {
 		server  *httptest.Server
 		client  *http.Client
@@ -284,16 +288,20 @@ func TestLoginByCertificate(t *testing.T) {
 		"a header beside a certificate":      {direct, mutual, []string{"Client-Cert", otherField}, 201},
 		"a header, and proxies elsewhere":    {elsewhere, plain, []string{"Client-Cert", field}, 401},
 		"a proxy's header":                   {behind, plain, []string{"Client-Cert", field}, 201},
-		"Envoy's header":                     {behind, plain, []string{"X-Forwarded-Client-Cert", xfcc}, 201},
+		"Envoy's header":                     {envoy, plain, []string{"X-Forwarded-Client-Cert", xfcc}, 201},
+		"one that Envoy lets pass":           {envoy, plain, []string{"Client-Cert", field}, 401},
+		"one that another proxy lets pass":   {behind, plain, []string{"X-Forwarded-Client-Cert", xfcc}, 401},
+		"one that Envoy lets pass, and its":  {envoy, plain, []string{"Client-Cert", otherField, "X-Forwarded-Client-Cert", xfcc}, 201},
+		"of a proxy that tells none":         {addresses, plain, []string{"Client-Cert", field}, 401},
+		"a proxy's own, where it tells none": {addresses, addressesMutual, nil, 401},
 		"a proxy's own certificate":          {behind, proxyMutual, nil, 401},
 		"a proxy's own, and a forwarded one": {behind, proxyMutual, []string{"Client-Cert", otherField}, 401},
 		"a header twice":                     {behind, plain, []string{"Client-Cert", field, "Client-Cert", field}, 401},
 		"two headers, the first one good":    {behind, plain, []string{"Client-Cert", field, "Client-Cert", otherField}, 401},
-		"both kinds":                         {behind, plain, []string{"Client-Cert", field, "X-Forwarded-Client-Cert", xfcc}, 401},
 		"in another letter case":             {behind, plain, []string{"client-cert", field}, 201},
 		"with an underscore":                 {behind, plain, []string{"Client_Cert", field}, 401},
-		"an element of the client's, forged": {behind, plain, []string{"X-Forwarded-Client-Cert", xfcc + "," + xfcc}, 401},
-		"only names":                         {behind, plain, []string{"X-Forwarded-Client-Cert", `URI=spiffe://acme.example/web;DNS=web.acme.example`}, 401},
+		"an element of the client's, forged": {envoy, plain, []string{"X-Forwarded-Client-Cert", xfcc + "," + xfcc}, 401},
+		"only names":                         {envoy, plain, []string{"X-Forwarded-Client-Cert", `URI=spiffe://acme.example/web;DNS=web.acme.example`}, 401},
 		"an address that a header tells":     {elsewhere, plain, []string{"X-Forwarded-For", "10.0.0.1", "Client-Cert", field}, 401},
 		"an address that Forwarded tells":    {elsewhere, plain, []string{"Forwarded", "for=10.0.0.1", "Client-Cert", field}, 401},
 	} {

@@ -1,11 +1,8 @@
 package api
 
 import (
-	"crypto/x509"
 	"net/http"
-	"net/netip"
 
-	"fastness/internal/identity"
 	"fastness/internal/vault"
 	"fastness/internal/wire"
 )
@@ -26,7 +23,7 @@ func loginToken(c *call) error {
 // loginCertificate trades the certificate of the connection, or that of which a
 // trusted proxy tells.
 func loginCertificate(c *call) error {
-	return c.replySession(c.api.vault.ExchangeCertificate(c.context(), c.origin, c.tenant, c.certificates()))
+	return c.replySession(c.api.vault.ExchangeCertificate(c.context(), c.origin, c.tenant, c.api.proxies.ClientCertificates(c.r)))
 }
 
 // loginPassword trades a password.
@@ -48,39 +45,6 @@ func (c *call) replySession(made *vault.NewSession, err error) error {
 		ID: made.ID, Token: made.Token, Tenant: string(made.Tenant), Principal: made.Principal,
 		Created: made.Created.UTC(), Expires: made.Expires.UTC(), Locked: made.Locked,
 	})
-}
-
-// certificates returns the chain that the client has shown: in the handshake of
-// this very connection, or, if the connection is a trusted proxy's, to the proxy,
-// which is believed what it forwards and nothing else. Headers of anybody else are
-// not looked at. What is malformed is none.
-func (c *call) certificates() []*x509.Certificate {
-	if c.fromProxy() {
-		chain, err := identity.ParseForwarded(c.r.Header.Values)
-		if err != nil {
-			return nil
-		}
-		return chain
-	}
-	if c.r.TLS == nil {
-		return nil
-	}
-	return c.r.TLS.PeerCertificates
-}
-
-// fromProxy reports whether the connection comes from a trusted proxy.
-func (c *call) fromProxy() bool {
-	address, err := netip.ParseAddr(c.origin.Address)
-	if err != nil {
-		return false
-	}
-	address = address.Unmap()
-	for _, p := range c.api.proxies {
-		if p.Contains(address) {
-			return true
-		}
-	}
-	return false
 }
 
 func loginMethods(c *call) error {

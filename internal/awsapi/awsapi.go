@@ -20,6 +20,7 @@ import (
 	"net/http"
 	"time"
 
+	ids "fastness/internal/identity" // identity is how answers begin here
 	"fastness/internal/vault"
 )
 
@@ -40,6 +41,9 @@ type Config struct {
 	// Metrics, if set, is called once an operation, and returns the function that
 	// counts its requests: code is empty for success, otherwise the error's type.
 	Metrics func(method, route string) func(code string, took time.Duration)
+	// Proxies are those before the server: what they forward of a client's address is
+	// believed, and what anybody else does is not looked at.
+	Proxies ids.Proxies
 	// Now is the clock for signatures; default time.Now.
 	Now func() time.Time
 }
@@ -50,6 +54,7 @@ type API struct {
 	regions     []string // the vault's first
 	log         *slog.Logger
 	logRequests bool
+	proxies     ids.Proxies
 	now         func() time.Time
 	keys        *signingKeys
 	policies    policies
@@ -71,7 +76,8 @@ func New(c Config) *API {
 		c.Now = time.Now
 	}
 	a := &API{
-		vault: c.Vault, regions: append([]string{c.Vault.Region()}, c.Regions...), log: c.Logger, logRequests: c.LogRequests, now: c.Now, keys: newSigningKeys(c.Now),
+		vault: c.Vault, regions: append([]string{c.Vault.Region()}, c.Regions...), log: c.Logger, logRequests: c.LogRequests,
+		proxies: c.Proxies, now: c.Now, keys: newSigningKeys(c.Now),
 		observers: map[string]func(string, time.Duration){unknown: c.Metrics(http.MethodPost, service+"."+unknown)},
 	}
 	for name := range operations {

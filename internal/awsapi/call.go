@@ -3,7 +3,6 @@ package awsapi
 import (
 	"context"
 	"errors"
-	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -40,12 +39,8 @@ type call struct {
 }
 
 func (a *API) newCall(w http.ResponseWriter, r *http.Request) *call {
-	address, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		address = r.RemoteAddr
-	}
 	c := &call{api: a, name: unknown, acts: unknown, w: w, r: r, origin: vault.Origin{
-		Address: address, UserAgent: r.UserAgent(), CorrelationID: secret.NewUUID(),
+		Address: a.proxies.ClientAddress(r.RemoteAddr, r.Header), UserAgent: r.UserAgent(), CorrelationID: secret.NewUUID(),
 	}}
 	c.texts[0] = c.origin.CorrelationID
 	w.Header()["X-Amzn-Requestid"] = c.texts[0:1:1]

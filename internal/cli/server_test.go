@@ -298,6 +298,8 @@ func TestIdentitySettings(t *testing.T) {
 		`trusted_proxies = ["10.0.0.0/8", "10.1.2.3/8"]`:                                  "networks are expected",
 		`trusted_proxies = "10.0.0.1"`:                                                    "networks are expected",
 		`trusted_proxies = ["::ffff:10.0.0.0/104"]`:                                       "networks are expected",
+		`proxy_client_cert = "Client-Cert"`:                                               "trusted_proxies",
+		"trusted_proxies = \"10.0.0.0/8\"\nproxy_client_cert = \"X-Client-Cert\"":         "X-Forwarded-Client-Cert or Client-Cert",
 		`tls_client_certs = true`:                                                         "without TLS",
 		`webauthn_id = "vault.example.com"`:                                               "give both",
 		`webauthn_origins = ["https://vault.example.com"]`:                                "give both",
@@ -314,6 +316,7 @@ func TestIdentitySettings(t *testing.T) {
 	}
 	if err := os.WriteFile(file, []byte(`
 trusted_proxies = ["10.0.0.0/8", "2001:db8::/32"]
+proxy_client_cert = "x-forwarded-client-cert"
 webauthn_id = "vault.example.com"
 webauthn_origins = ["https://vault.example.com", "https://admin.vault.example.com"]
 `), 0o600); err != nil {

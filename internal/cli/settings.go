@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/http"
 	"net/netip"
 	"os"
 	"regexp"
@@ -40,7 +41,7 @@ type serverConfig struct {
 	anchor                string
 	quotas                secret.Quotas // of every tenant
 	clientCertificates    bool
-	proxies               []netip.Prefix
+	proxies               identity.Proxies
 	webAuthn              identity.RelyingParty
 	loopbackIssuers       bool
 	rotationWorker        bool
@@ -103,8 +104,10 @@ var settings = append([]setting{
 		boolean(func(c *serverConfig) *bool { return &c.tls12 })},
 	{"tls_client_certs", "false", "", "ask clients for a certificate, which \"fastness login --cert\" trades for a token",
 		boolean(func(c *serverConfig) *bool { return &c.clientCertificates })},
-	{"trusted_proxies", "", "NETWORKS", "networks of proxies that end TLS and whose word on a client's certificate is taken; in a list, or with commas between",
+	{"trusted_proxies", "", "NETWORKS", "networks of proxies whose X-Forwarded-For tells where a client is; in a list, or with commas between",
 		setProxies},
+	{"proxy_client_cert", "", "HEADER", "where trusted_proxies tell a client's certificate, and take out what clients send: X-Forwarded-Client-Cert or Client-Cert",
+		setProxyClientCert},
 	{"webauthn_id", "", "DOMAIN", "the domain that security keys are bound to; never change it once some are enrolled",
 		text(func(c *serverConfig) *string { return &c.webAuthn.ID })},
 	{"webauthn_origins", "", "URLS", "origins of the pages on which security keys are shown; in a list, or with commas between", setOrigins},
@@ -196,15 +199,20 @@ func setConnections(c *serverConfig, v string) error {
 }
 
 func setProxies(c *serverConfig, v string) error {
-	c.proxies = nil
+	c.proxies.Networks = nil
 	for _, text := range list(v) {
 		p, err := netip.ParsePrefix(text)
 		if err != nil || p.Masked() != p || p.Addr().Is4In6() {
 			return errors.New("networks are expected: 10.0.0.0/8, 192.0.2.7/32")
 		}
-		c.proxies = append(c.proxies, p)
+		c.proxies.Networks = append(c.proxies.Networks, p)
 	}
 	return nil
+}
+
+func setProxyClientCert(c *serverConfig, v string) error {
+	c.proxies.ClientCert = http.CanonicalHeaderKey(v)
+	return c.proxies.Validate()
 }
 
 func setOrigins(c *serverConfig, v string) error {
@@ -309,7 +317,10 @@ func (f *settingFlags) load(cmd *cobra.Command, getenv func(string) string) (ser
 		}
 	}
 	if c.clientCertificates && c.certificate == "" {
-		return c, usagef("tls_client_certs: without TLS there are no client certificates; see trusted_proxies")
+		return c, usagef("tls_client_certs: without TLS there are no client certificates; see proxy_client_cert")
+	}
+	if c.proxies.ClientCert != "" && len(c.proxies.Networks) == 0 {
+		return c, usagef("proxy_client_cert: say which proxies are believed: trusted_proxies")
 	}
 	if (c.webAuthn.ID == "") != (len(c.webAuthn.Origins) == 0) {
 		return c, usagef("webauthn_id and webauthn_origins: give both, or neither")

@@ -355,10 +355,12 @@ func TestParseForwarded(t *testing.T) {
 		"RFC 9440, one colon":    {map[string][]string{identity.HeaderClientCert: {":"}}, -1},
 		"RFC 9440, no DER":       {map[string][]string{identity.HeaderClientCert: {":AAAA:"}}, -1},
 		"RFC 9440, long chain":   {map[string][]string{identity.HeaderClientCert: {field(leaf)}, identity.HeaderClientCertChain: {strings.TrimSuffix(strings.Repeat(field(ca.cert)+",", 10), ",")}}, -1},
-		"both":                   {map[string][]string{identity.HeaderXFCC: {cert}, identity.HeaderClientCert: {field(leaf)}}, -1},
-		"both, one empty":        {map[string][]string{identity.HeaderXFCC: {""}, identity.HeaderClientCert: {field(leaf)}}, -1},
 	} {
-		chain, err := identity.ParseForwarded(func(h string) []string { return tc.headers[h] })
+		header := identity.HeaderXFCC
+		if tc.headers[header] == nil {
+			header = identity.HeaderClientCert
+		}
+		chain, err := identity.ParseForwarded(header, func(h string) []string { return tc.headers[h] })
 		if tc.want < 0 {
 			if err == nil || chain != nil {
 				t.Errorf("%s: got %d certificates", name, len(chain))
@@ -369,6 +371,19 @@ func TestParseForwarded(t *testing.T) {
 			t.Errorf("%s: got %d certificates, %v", name, len(chain), err)
 		} else if tc.want > 0 && !chain[0].Equal(leaf) {
 			t.Errorf("%s: another certificate", name)
+		}
+	}
+
+	// A header that the proxy does not set is the client's own.
+	both := map[string][]string{identity.HeaderXFCC: {cert}, identity.HeaderClientCert: {field(other), field(other)}, identity.HeaderClientCertChain: {"x"}}
+	values := func(h string) []string { return both[h] }
+	if chain, err := identity.ParseForwarded(identity.HeaderXFCC, values); err != nil || len(chain) != 1 || !chain[0].Equal(leaf) {
+		t.Errorf("beside RFC 9440: %d certificates, %v", len(chain), err)
+	}
+	both[identity.HeaderXFCC] = nil
+	for _, header := range []string{identity.HeaderXFCC, "", "X-Client-Cert"} {
+		if chain, err := identity.ParseForwarded(header, values); err != nil || chain != nil {
+			t.Errorf("%q: %d certificates, %v", header, len(chain), err)
 		}
 	}
 }
@@ -388,9 +403,11 @@ func FuzzParseForwarded(f *testing.F) {
 			return []string{s}
 		}
 		headers := map[string][]string{identity.HeaderXFCC: lines(xfcc), identity.HeaderClientCert: lines(cert), identity.HeaderClientCertChain: lines(chain)}
-		got, err := identity.ParseForwarded(func(h string) []string { return headers[h] })
-		if err != nil && got != nil || err == nil && got == nil != (xfcc+cert+chain == "") {
-			t.Errorf("%q: got %v, %v", headers, got, err)
+		for header, said := range map[string]string{identity.HeaderXFCC: xfcc, identity.HeaderClientCert: cert + chain} {
+			got, err := identity.ParseForwarded(header, func(h string) []string { return headers[h] })
+			if err != nil && got != nil || err == nil && got == nil != (said == "") {
+				t.Errorf("%q: got %v, %v", headers, got, err)
+			}
 		}
 	})
 }

@@ -22,19 +22,37 @@ const (
 
 var errForwarded = errors.New("the forwarded certificate is malformed")
 
-// ParseForwarded returns the chain that a proxy's headers tell, the client's
-// certificate first; nil if they tell none. There is one way to say it: a header
-// that comes twice, both kinds of header, an element of a second proxy, and a
-// name instead of a certificate are refused. values returns all lines of a
-// header.
-func ParseForwarded(values func(header string) []string) ([]*x509.Certificate, error) {
-	xfcc, cert, chain := values(HeaderXFCC), values(HeaderClientCert), values(HeaderClientCertChain)
-	switch {
-	case len(xfcc) == 0 && len(cert) == 0 && len(chain) == 0:
+// ParseForwarded returns the chain that a proxy tells in the header that it sets,
+// HeaderXFCC or HeaderClientCert, the client's certificate first; nil if it tells
+// none, or sets no header. Others are not looked at: the proxy may have let them
+// pass. There is one way to say it: a header that comes twice, an element of a
+// second proxy, and a name instead of a certificate are refused. values returns all
+// lines of a header.
+func ParseForwarded(header string, values func(header string) []string) ([]*x509.Certificate, error) {
+	switch header {
+	case HeaderXFCC:
+		return parseXFCCLines(values(HeaderXFCC))
+	case HeaderClientCert:
+		return parseRFC9440Lines(values(HeaderClientCert), values(HeaderClientCertChain))
+	}
+	return nil, nil
+}
+
+func parseXFCCLines(lines []string) ([]*x509.Certificate, error) {
+	switch len(lines) {
+	case 0:
 		return nil, nil
-	case len(xfcc) == 1 && len(cert) == 0 && len(chain) == 0:
-		return parseXFCC(xfcc[0])
-	case len(xfcc) == 0 && len(cert) == 1 && len(chain) <= 1:
+	case 1:
+		return parseXFCC(lines[0])
+	}
+	return nil, errForwarded
+}
+
+func parseRFC9440Lines(cert, chain []string) ([]*x509.Certificate, error) {
+	switch {
+	case len(cert) == 0 && len(chain) == 0:
+		return nil, nil
+	case len(cert) == 1 && len(chain) <= 1:
 		return parseRFC9440(cert[0], strings.Join(chain, ""))
 	}
 	return nil, errForwarded

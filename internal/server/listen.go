@@ -135,10 +135,11 @@ func (l *gatedListener) Close() error {
 	return l.Listener.Close()
 }
 
-// fromLoopback reports whether the peer is on this machine.
-func fromLoopback(r *http.Request) bool {
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	return err == nil && peer.Addr().Unmap().IsLoopback()
+// fromLoopback reports whether the client is on this machine. Behind a proxy on it
+// that is not everybody.
+func (s *Server) fromLoopback(r *http.Request) bool {
+	client, err := netip.ParseAddr(s.config.Proxies.ClientAddress(r.RemoteAddr, r.Header))
+	return err == nil && client.Unmap().IsLoopback()
 }
 
 // errorWriter takes what net/http logs: handshakes that failed and the like,

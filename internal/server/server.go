@@ -20,11 +20,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"sync"
 	"time"
 
 	"fastness/internal/api"
+	"fastness/internal/identity"
 	"fastness/internal/rotation"
 	"fastness/internal/vault"
 )
@@ -66,9 +66,9 @@ type Config struct {
 	// ClientCertificates asks clients for a certificate, which they need not have.
 	// Whose it is, is decided where one is traded for a token.
 	ClientCertificates bool
-	// Proxies are the networks of trusted proxies, which end TLS and forward the
-	// client's certificate in a header: see api.Config.
-	Proxies []netip.Prefix
+	// Proxies are the trusted ones before the server, which tell a client's address,
+	// and certificate if they end TLS.
+	Proxies identity.Proxies
 	// MetricsListen is HOST:PORT for /metrics, for any peer that reaches it,
 	// under the same rule about plain HTTP. Empty: /metrics is served on
 	// Listen, to peers on loopback only.
@@ -264,7 +264,7 @@ func (s *Server) serveMain(w http.ResponseWriter, r *http.Request) {
 	case "/readyz":
 		s.readiness.ServeHTTP(w, r)
 	case "/metrics":
-		if s.metrics != nil || !fromLoopback(r) {
+		if s.metrics != nil || !s.fromLoopback(r) {
 			s.api.ServeHTTP(w, r) // which does not know it
 			return
 		}

@@ -11,12 +11,14 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"fastness/internal/identity"
 	"fastness/internal/secretbuf"
 	"fastness/internal/server"
 	"fastness/internal/store/sqlite"
@@ -266,6 +268,18 @@ func TestMetricsAreNotForEverybody(t *testing.T) {
 		s.Handler().ServeHTTP(recorder, request)
 		if recorder.Code != want {
 			t.Errorf("peer %s: %d, want %d", peer, recorder.Code, want)
+		}
+	}
+	// Behind a proxy on this machine not everybody is on it.
+	behind, _ := start(t, server.Config{Proxies: identity.Proxies{Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}})
+	for client, want := range map[string]int{"": 200, "192.0.2.1": 404, "127.0.0.1, 192.0.2.1": 404} {
+		request := httptest.NewRequest("GET", "/metrics", nil)
+		request.RemoteAddr = "127.0.0.1:1"
+		request.Header.Set("X-Forwarded-For", client)
+		recorder := httptest.NewRecorder()
+		behind.Handler().ServeHTTP(recorder, request)
+		if recorder.Code != want {
+			t.Errorf("client %q: %d, want %d", client, recorder.Code, want)
 		}
 	}
 	own, _ := start(t, server.Config{MetricsListen: "127.0.0.1:0"})
