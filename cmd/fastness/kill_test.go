@@ -385,8 +385,12 @@ func (k *killer) checkSecret(name string, writes []*write) (told []promise, err 
 
 // versions lists the versions of a secret by number.
 func (k *killer) versions(name string) (all []version, told []promise, err error) {
+	return k.api.versions(killTenant, name)
+}
+
+func (a *api) versions(tenant, name string) (all []version, told []promise, err error) {
 	for cursor := ""; ; {
-		ans, err := k.api.send(http.MethodGet, secretPath(killTenant, name)+"/versions?limit=500"+cursor, nil)
+		ans, err := a.send(http.MethodGet, secretPath(tenant, name)+"/versions?limit=500"+cursor, nil)
 		if err != nil {
 			return all, told, err
 		}

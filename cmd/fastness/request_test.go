@@ -15,6 +15,7 @@ import (
 type api struct {
 	base   string
 	token  string
+	agent  string       // the User-Agent; empty for Go's
 	client *http.Client // nil for http.DefaultClient
 }
 
@@ -42,6 +43,9 @@ func (a *api) send(method, path string, body any) (*answer, error) {
 		return nil, err
 	}
 	r.Header.Set("Authorization", "Bearer "+a.token)
+	if a.agent != "" {
+		r.Header.Set("User-Agent", a.agent)
+	}
 	if body != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}

@@ -31,6 +31,7 @@ type process struct {
 	quit     os.Signal // ends the server at once
 	cmd      *exec.Cmd
 	ended    chan struct{} // closed when it has
+	again    func() error  // starts the server as it was started last
 }
 
 // newProcess makes the folder, which the server's user owns.
@@ -84,6 +85,7 @@ func (p *process) prepare(program string, args ...string) error {
 
 // start runs the server until it answers.
 func (p *process) start(answers func() bool, program string, args ...string) error {
+	p.again = func() error { return p.start(answers, program, args...) }
 	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err

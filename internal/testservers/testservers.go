@@ -10,7 +10,8 @@
 //
 // Start with Postgres, MariaDB or Redis, which start one server for the whole
 // test binary, and call Main from TestMain; or with StartPostgres,
-// StartMariaDB or StartRedis for a server that one test may break.
+// StartMariaDB or StartRedis for a server that one test may break, and
+// StartPostgresPair for two of which one takes over.
 package testservers
 
 import (
@@ -68,6 +69,15 @@ func (s *Server) Log(t testing.TB) []byte {
 
 // Stop ends the server, at once, as a crash would. It may be called again.
 func (s *Server) Stop() { s.process.kill() }
+
+// Restart stops the server, if it runs, and starts it on the same port and data.
+func (s *Server) Restart(t testing.TB) {
+	t.Helper()
+	s.Stop()
+	if err := s.process.again(); err != nil {
+		t.Fatal(err)
+	}
+}
 
 // shared are the servers that last as long as the test binary.
 var shared struct {

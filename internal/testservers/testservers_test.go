@@ -2,11 +2,15 @@ package testservers_test
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"fastness/internal/testservers"
 )
@@ -66,4 +70,42 @@ func TestServersWithTLS(t *testing.T) {
 	testservers.StartPostgres(t, options)
 	testservers.StartMariaDB(t, options)
 	testservers.StartRedis(t, options)
+}
+
+// A standby has what was committed, refuses writes until it is promoted, and
+// then takes them; a server that is restarted has its data.
+func TestPostgresPair(t *testing.T) {
+	primary, standby := testservers.StartPostgresPair(t)
+	query := func(s *testservers.Server, sql string) (n int, err error) {
+		t.Helper()
+		u := url.URL{Scheme: "postgres", User: url.UserPassword(s.Admin, testservers.AdminPassword), Host: s.Address(), Path: "postgres"}
+		conn, err := pgx.Connect(t.Context(), u.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close(t.Context())
+		return n, conn.QueryRow(t.Context(), sql).Scan(&n)
+	}
+	const add = "WITH t AS (INSERT INTO t VALUES (1) RETURNING 1) SELECT 1"
+	if _, err := query(primary, "CREATE TABLE t (n int8)"); !errors.Is(err, pgx.ErrNoRows) {
+		t.Fatal(err)
+	}
+	if _, err := query(primary, add); err != nil {
+		t.Fatal(err)
+	}
+	primary.Restart(t)
+	if n, err := query(primary, "SELECT count(*) FROM t"); n != 1 || err != nil {
+		t.Errorf("%d rows after a restart, %v", n, err)
+	}
+	if _, err := query(standby, add); err == nil {
+		t.Error("the standby takes writes")
+	}
+	primary.Stop()
+	standby.Promote(t)
+	if _, err := query(standby, add); err != nil {
+		t.Error(err)
+	}
+	if n, err := query(standby, "SELECT count(*) FROM t"); n != 2 || err != nil {
+		t.Errorf("%d rows after the failover, %v", n, err)
+	}
 }
