@@ -7,7 +7,9 @@ import (
 	"strings"
 	"time"
 
+	"fastness/internal/audit"
 	"fastness/internal/identity"
+	"fastness/internal/policy"
 	"fastness/internal/secret"
 )
 
@@ -21,6 +23,8 @@ type arguments struct {
 
 	principal string
 	provider  string // of an issuer or a CA
+	policy    string
+	denial    string // a correlation id
 }
 
 // readArguments reads what the pattern and the row's parameters announce.
@@ -40,6 +44,14 @@ func (c *call) readArguments() (err error) {
 			return reject(err)
 		}
 	}
+	if err := c.readNames(); err != nil {
+		return err
+	}
+	return c.readQuery()
+}
+
+// readNames reads what the path names besides tenant and secret.
+func (c *call) readNames() error {
 	if c.principal = c.r.PathValue("principal"); c.principal != "" {
 		if err := identity.CheckPrincipal(c.principal); err != nil {
 			return reject(err)
@@ -53,10 +65,18 @@ func (c *call) readArguments() (err error) {
 			c.provider = v
 		}
 	}
-	if c.id = c.r.PathValue("id"); c.id != "" && !isCredentialID(c.id) {
-		return invalid("id", "1 to 64 letters, digits and '_'")
+	if c.policy = c.r.PathValue("policy"); c.policy != "" {
+		if err := policy.CheckName("policy", c.policy); err != nil {
+			return reject(err)
+		}
 	}
-	return c.readQuery()
+	if c.denial = c.r.PathValue("denial"); len(c.denial) > audit.MaxCorrelationID {
+		return reject(secret.Limited("denial", fmt.Sprintf("at most %d characters", audit.MaxCorrelationID)))
+	}
+	if c.id = c.r.PathValue("id"); c.id != "" && !isCredentialID(c.id) {
+		return invalid("id", credentialIDRule)
+	}
+	return nil
 }
 
 // readQuery refuses what would otherwise be silently passed over: parameters
@@ -94,6 +114,8 @@ func (r *Route) parameters() string {
 	}
 	return "known are " + strings.Join(names, ", ")
 }
+
+const credentialIDRule = "1 to 64 letters, digits and '_'"
 
 func isCredentialID(s string) bool {
 	if len(s) > 64 {

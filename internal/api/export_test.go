@@ -20,3 +20,6 @@ func Unambiguous(u *url.URL) bool { return unambiguous(u) }
 
 // Bearer takes the token out of a header.
 func Bearer(h http.Header) *secretbuf.Buffer { return bearer(h) }
+
+// Inert is inert, for a test.
+var Inert = inert

@@ -50,6 +50,14 @@ var matrixFixture = map[string]func(p matrixPlace) string{
 		must[any](p.service, 200, "PUT", "/tenants/"+p.tenant+"/cas/of-"+p.caller, p.operator, validBodies["AuthorityRequest"])
 		return "of-" + p.caller
 	},
+	"policy": func(p matrixPlace) string {
+		must[any](p.service, 200, "PUT", "/tenants/"+p.tenant+"/policies/of-"+p.caller, p.operator, validBodies["PolicyRequest"])
+		return "of-" + p.caller
+	},
+	"denial": func(p matrixPlace) string {
+		reader := p.token(p.tenant, p.admin, "reader")
+		return p.refused(403, secret.ErrAccessDenied, "GET", "/tenants/"+p.tenant+"/tokens", reader, "").CorrelationID
+	},
 	"principal": func(p matrixPlace) string {
 		path, name := "/tenants/"+p.tenant+"/principals", "of/"+p.caller+"/"+secret.NewUUID()
 		if p.route.Operator {

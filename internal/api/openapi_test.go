@@ -203,6 +203,8 @@ var pathDocs = map[string]string{
 	"id":        "the credential's id",
 	"issuer":    "the tenant's name for an issuer: 1 to 63 of a-z, 0-9 and '-'",
 	"ca":        "the tenant's name for a CA: 1 to 63 of a-z, 0-9 and '-'",
+	"policy":    "the policy's name: 1 to 63 of a-z, 0-9 and '-', not beginning with '-'",
+	"denial":    "the correlation id of the answer that refused",
 	"principal": "the name of a person, service or operator: 1 to 128 of A-Z a-z 0-9 . _ @ : / -",
 }
 
@@ -301,6 +303,13 @@ var bodies = map[string]any{
 	"Principal": wire.Principal{}, "PrincipalList": wire.PrincipalList{},
 	"IssuerRequest": wire.IssuerRequest{}, "Issuer": wire.Issuer{}, "IssuerList": wire.IssuerList{}, "Binding": wire.Binding{},
 	"AuthorityRequest": wire.AuthorityRequest{}, "Authority": wire.Authority{}, "AuthorityList": wire.AuthorityList{},
+	"PolicyInfo": wire.PolicyInfo{}, "PolicyList": wire.PolicyList{}, "Policy": wire.Policy{}, "PolicyRequest": wire.PolicyRequest{},
+	"Statement": wire.Statement{}, "Decision": wire.Decision{}, "DecisionList": wire.DecisionList{},
+	"PolicyTestRequest": wire.PolicyTestRequest{}, "PolicyDraft": wire.PolicyDraft{}, "PolicyCase": wire.PolicyCase{},
+	"SettingsReply": wire.SettingsReply{}, "SettingsUpdateRequest": wire.SettingsUpdateRequest{},
+	"Explanation": wire.Explanation{}, "ExplanationList": wire.ExplanationList{}, "Denial": wire.Denial{},
+	"Who": wire.Who{}, "WhoList": wire.WhoList{},
+	"Review": wire.Review{}, "ReviewCredential": wire.ReviewCredential{}, "ReviewList": wire.ReviewList{},
 	"TokenLoginRequest": wire.TokenLoginRequest{}, "PasswordLoginRequest": wire.PasswordLoginRequest{}, "SessionCreated": wire.SessionCreated{},
 	"LoginMethods": wire.LoginMethods{}, "LoginProvider": wire.LoginProvider{},
 	"PasswordRequest": wire.PasswordRequest{}, "PasswordChangeRequest": wire.PasswordChangeRequest{},
@@ -320,11 +329,13 @@ var valued = map[string]bool{"CreateRequest": true, "PutRequest": true, "RotateR
 
 func schemas() object {
 	out := object{
-		"Document": object{"type": "object", "description": "an OpenAPI document"},
-		"Note":     object{"type": "string", "description": "a checkpoint as a signed note (C2SP tlog-checkpoint)"},
-		"KeySet":   object{"type": "string", "description": "a key file for fastness audit verify"},
-		"Bundle":   object{"type": "string", "description": "JSON lines: a bundle for fastness audit verify"},
-		"Proof":    object{"type": "object", "description": "a document for fastness audit verify: an inclusion or a consistency proof"},
+		"Document":    object{"type": "object", "description": "an OpenAPI document"},
+		"Note":        object{"type": "string", "description": "a checkpoint as a signed note (C2SP tlog-checkpoint)"},
+		"KeySet":      object{"type": "string", "description": "a key file for fastness audit verify"},
+		"Bundle":      object{"type": "string", "description": "JSON lines: a bundle for fastness audit verify"},
+		"CedarSchema": object{"type": "string", "description": "a schema in Cedar's schema language"},
+		"ReviewTable": object{"type": "string", "description": "comma-separated values (RFC 4180) under a line of names; what a spreadsheet would evaluate has an apostrophe before it"},
+		"Proof":       object{"type": "object", "description": "a document for fastness audit verify: an inclusion or a consistency proof"},
 	}
 	for name, v := range bodies {
 		s := schemaOf(reflect.TypeOf(v), true)

@@ -51,9 +51,23 @@ func (c *call) fail(err error) {
 	var b secretbuf.Builder
 	defer b.Release()
 	p := wire.ProblemOf(e, c.origin.CorrelationID)
-	p.Status, p.Title = status, http.StatusText(status)
+	p.Status, p.Title, p.Explain = status, http.StatusText(status), c.explain(e)
 	if wire.Append(&b, p) != nil {
 		status = http.StatusInternalServerError
 	}
 	c.send(status, problemType, &b)
+}
+
+// explain is the command that tells why, to those who may ask. What is hidden
+// looks like what is not there, so it stands there too; to operators nothing is
+// hidden.
+func (c *call) explain(e *secret.Error) string {
+	switch {
+	case c.caller == nil:
+		return "" // of no tenant's log
+	case e.Code == secret.ErrAccessDenied.Code, e.Code == secret.ErrMFARequired.Code,
+		e.Code == secret.ErrNotFound.Code && !c.caller.IsOperator():
+		return "fastness access explain --denial " + c.origin.CorrelationID
+	}
+	return ""
 }

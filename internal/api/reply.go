@@ -13,6 +13,7 @@ const (
 	mediaJSON  = "application/json"
 	mediaText  = "text/plain; charset=utf-8"
 	mediaLines = "application/jsonl"
+	mediaCSV   = "text/csv; charset=utf-8; header=present"
 )
 
 // Header values that every answer shares. net/http only reads them.
@@ -21,6 +22,7 @@ var (
 	problemType = []string{wire.ProblemType}
 	textType    = []string{mediaText}
 	linesType   = []string{mediaLines}
+	csvType     = []string{mediaCSV}
 	noStore     = []string{"no-store"}
 	noSniff     = []string{"nosniff"}
 )

@@ -149,6 +149,8 @@ var routes = append([]*Route{
 	factorRoutes,
 	quotaRoutes,
 	providerRoutes,
+	policyRoutes,
+	accessRoutes,
 	principalRoutes(tenantPath+"/principals", "a tenant's principals", false),
 	principalRoutes(Prefix+"/operators", "the operators", true),
 	passwordRoutes,

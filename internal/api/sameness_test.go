@@ -17,7 +17,7 @@ import (
 // those given.
 func requestOf(r api.Route, params map[string]string) (path, body string) {
 	path = strings.TrimPrefix(r.Pattern, api.Prefix)
-	for _, name := range []string{"issuer", "ca"} {
+	for _, name := range []string{"issuer", "ca", "policy", "denial"} {
 		path = strings.ReplaceAll(path, "{"+name+"}", cmp.Or(params[name], "corp"))
 	}
 	for _, name := range pathParams(path) {
@@ -28,6 +28,8 @@ func requestOf(r api.Route, params map[string]string) (path, body string) {
 		path += "?confirm=" + params["tenant"]
 	case r.Action == "audit.proof":
 		path += "?from=1"
+	case strings.HasSuffix(path, "/explain"):
+		path += "?principal=admin&action=read&secret=shown%2Fa"
 	}
 	return path, validBodies[r.Request]
 }
@@ -49,6 +51,10 @@ var validBodies = map[string]string{
 	"PrincipalUpdateRequest":  `{"service":"web"}`,
 	"CredentialRotateRequest": `{"overlap":"1h"}`,
 	"RedactRequest":           `{"principal":"nobody"}`,
+
+	"PolicyRequest":         `{"text":"forbid(principal == Person::\"nobody\", action, resource);"}`,
+	"PolicyTestRequest":     `{"cases":[{"principal":"admin","action":"read","secret":"shown/a"}]}`,
+	"SettingsUpdateRequest": `{"mfaWindow":"10m"}`,
 
 	"IssuerRequest":         `{"url":"https://issuer.example","audiences":["a"],"bindings":[]}`,
 	"AuthorityRequest":      `{"bundle":"` + strings.ReplaceAll(testBundle, "\n", `\n`) + `","bindings":[]}`,

@@ -147,15 +147,19 @@ const (
 )
 
 func tokenOf(t vault.TokenInfo) wire.TokenInfo {
-	info := wire.TokenInfo{
-		ID: t.ID, Kind: kindToken, Principal: t.Principal, Grants: wireGrants(t.Grants),
+	return wire.TokenInfo{
+		ID: t.ID, Kind: credentialKind(t.Kind), Principal: t.Principal, Grants: wireGrants(t.Grants),
 		Service: t.Service, Environment: string(t.Environment), Source: t.Source,
 		Created: t.Created.UTC(), Expires: t.Expires.UTC(), Revoked: t.Revoked.UTC(), LastUsed: t.LastUsed.UTC(),
 	}
-	if t.Kind == store.AccessKey {
-		info.Kind = kindAccessKey
+}
+
+// credentialKind is a credential's kind as the API writes it.
+func credentialKind(k store.CredentialKind) string {
+	if k == store.AccessKey {
+		return kindAccessKey
 	}
-	return info
+	return kindToken
 }
 
 func revokeToken(c *call) error {

@@ -64,11 +64,21 @@ func (e Effect) String() string {
 	case Hide:
 		return "hide"
 	case NeedMFA:
-		return "need MFA"
+		return "mfa"
 	case Allow:
 		return "allow"
 	}
 	return "unknown effect"
+}
+
+// ParseEffect reads the name of an effect.
+func ParseEffect(s string) (Effect, error) {
+	for _, e := range []Effect{Deny, Hide, NeedMFA, Allow} {
+		if e.String() == s {
+			return e, nil
+		}
+	}
+	return Deny, secret.Invalid("effect", "allow, deny, hide or mfa")
 }
 
 // Look says what is known of a secret when a decision is made.

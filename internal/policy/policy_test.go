@@ -265,7 +265,7 @@ func TestMFAWindow(t *testing.T) {
 	}
 	// The zero time is never, also for a clock that stands there.
 	if got := decide(policy.Subject{Operator: true}, policy.Update, "n", p, time.Time{}); got != policy.NeedMFA {
-		t.Errorf("zero clock: %v, want need MFA", got)
+		t.Errorf("zero clock: %v, want mfa", got)
 	}
 }
 
@@ -274,9 +274,12 @@ func TestEffect(t *testing.T) {
 	if zero != policy.Deny {
 		t.Errorf("the zero effect is %v, want deny", zero)
 	}
-	for e, want := range map[policy.Effect]string{policy.Deny: "deny", policy.Hide: "hide", policy.NeedMFA: "need MFA", policy.Allow: "allow", 9: "unknown effect"} {
+	for e, want := range map[policy.Effect]string{policy.Deny: "deny", policy.Hide: "hide", policy.NeedMFA: "mfa", policy.Allow: "allow", 9: "unknown effect"} {
 		if e.String() != want {
 			t.Errorf("got %q, want %q", e, want)
+		}
+		if got, err := policy.ParseEffect(want); got != e && err == nil || (err != nil) != (e == 9) {
+			t.Errorf("%q is read as %v, %v", want, got, err)
 		}
 	}
 }

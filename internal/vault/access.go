@@ -3,10 +3,12 @@ package vault
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"slices"
 	"time"
 
 	"fastness/internal/audit"
+	"fastness/internal/identity"
 	"fastness/internal/policy"
 	"fastness/internal/secret"
 	"fastness/internal/store"
@@ -95,6 +97,9 @@ func (q ExplainQuery) validate() error {
 	if _, err := policy.ParseAction(string(q.Action)); err != nil {
 		return err
 	}
+	if err := checkAddress(q.Address); err != nil {
+		return err
+	}
 	if !q.Action.OnSecret() {
 		if q.Secret != "" {
 			return secret.Invalid("secret", "none for an action on the tenant")
@@ -103,6 +108,15 @@ func (q ExplainQuery) validate() error {
 	}
 	_, err := secret.ParseName(string(q.Secret))
 	return err
+}
+
+// checkAddress checks where a request would come from: decisions take anything
+// but an address for unknown, which whoever asks should hear.
+func checkAddress(s string) error {
+	if _, err := netip.ParseAddr(s); s != "" && err != nil {
+		return secret.Invalid("address", "an IPv4 or IPv6 address")
+	}
+	return nil
 }
 
 // Explanation is a decision, with the credentials on which it would be the same.
@@ -117,12 +131,16 @@ type Explanation struct {
 func (a *Access) Explain(ctx context.Context, q ExplainQuery) ([]Explanation, error) {
 	s := a.session
 	e := s.entry(audit.AccessExplain, q.Secret)
-	e.Target = q.Principal
-	if err := q.validate(); err != nil {
+	err := identity.CheckPrincipal(q.Principal)
+	if err == nil {
+		err = q.validate()
+	}
+	if err != nil {
 		return nil, s.vault.refuse(ctx, e, err)
 	}
+	e.Target = q.Principal
 	var all []Explanation
-	err := a.view(ctx, e, func(v reviewer) error {
+	err = a.view(ctx, e, func(v reviewer) error {
 		p, err := v.reader.Principals().Principal(v.tenant.ID, q.Principal)
 		if err != nil {
 			return err
@@ -202,6 +220,9 @@ func (a *Access) Who(ctx context.Context, q WhoQuery) (Page[WhoInfo], error) {
 	limit, err := pageSize(q.Limit)
 	if err == nil && q.Secret != "" {
 		_, err = secret.ParseName(string(q.Secret))
+	}
+	if err == nil {
+		err = checkAddress(q.Address)
 	}
 	scope := "who\x00" + string(s.tenant) + "\x00" + string(q.Secret) + "\x00" + q.Address
 	var after string

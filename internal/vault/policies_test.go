@@ -328,6 +328,9 @@ func TestPolicyTest(t *testing.T) {
 		{vault.PolicyTest{Cases: []vault.PolicyCase{{Principal: "alice", Action: "fly"}}}, "cases[0].action: one of the actions of the policies' schema, such as read, update or tokens"},
 		{vault.PolicyTest{Cases: []vault.PolicyCase{{Principal: "alice", Action: policy.Read, Secret: "a b"}}}, "cases[0].name: "},
 		{vault.PolicyTest{Cases: []vault.PolicyCase{{Principal: "alice", Action: policy.Redact, Secret: "a"}}}, "cases[0].secret: none for an action on the tenant"},
+		{vault.PolicyTest{Cases: []vault.PolicyCase{{Principal: "alice", Action: policy.Redact, Address: "here"}}}, "cases[0].address: an IPv4 or IPv6 address"},
+		{vault.PolicyTest{Cases: []vault.PolicyCase{{Principal: "alice", Action: policy.Redact, MFAAge: ptr(-time.Second)}}}, "cases[0].mfaAge: limit: 0 to 31536000 seconds"},
+		{vault.PolicyTest{Cases: []vault.PolicyCase{{Principal: "alice", Action: policy.Redact, Service: strings.Repeat("s", 129)}}}, "cases[0].service: limit: 1 to 128 characters"},
 		{vault.PolicyTest{Cases: []vault.PolicyCase{ok}, Drafts: []vault.PolicyDraft{{Name: "d", Text: "x"}}}, "text: line 1, column 2"},
 	} {
 		if _, err := op.Policies().Test(ctx, tc.test); err == nil || !strings.HasPrefix(err.Error(), tc.want) {

@@ -18,6 +18,7 @@ import (
 const (
 	maxCases  = 200
 	maxDrafts = 20
+	maxMFAAge = 365 * 24 * time.Hour
 )
 
 // PolicyTest asks what would be decided, by the rules in force or by a draft.
@@ -129,8 +130,11 @@ func (v reviewer) try(c PolicyCase) (policy.Decision, error) {
 	if err != nil {
 		return policy.Decision{}, err
 	}
-	if err := (ExplainQuery{Action: c.Action, Secret: c.Secret}).validate(); err != nil {
+	if err := (ExplainQuery{Action: c.Action, Secret: c.Secret, Address: c.Address}).validate(); err != nil {
 		return policy.Decision{}, err
+	}
+	if c.MFAAge != nil && (*c.MFAAge < 0 || *c.MFAAge > maxMFAAge) {
+		return policy.Decision{}, secret.Limited("mfaAge", fmt.Sprintf("0 to %d seconds", maxMFAAge/time.Second))
 	}
 	target := policy.Secret{Name: c.Secret, Look: policy.Present, Tags: c.Tags}
 	if c.Tags == nil && c.Action.OnSecret() {
@@ -176,6 +180,9 @@ func (v reviewer) principalOf(c PolicyCase) (*store.Principal, error) {
 		p.Grants = c.Grants
 	}
 	if c.Service != "" {
+		if err := secret.CheckService("service", c.Service); err != nil {
+			return nil, err
+		}
 		p.Service = c.Service
 	}
 	if c.Environment != "" {

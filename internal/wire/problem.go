@@ -21,6 +21,7 @@ type Problem struct {
 	Limit         *int64      `json:"limit,omitzero"` // that was reached, if it counts something
 	Use           *int64      `json:"use,omitzero"`   // of that limit
 	CorrelationID string      `json:"correlationId"`
+	Explain       string      `json:"explain,omitzero"` // what tells why, to those who may ask, if it was refused
 }
 
 // outcome ties a sentinel to the status it is answered with.
