@@ -74,7 +74,7 @@ func (o *openid) inBrowser(ctx context.Context, port int, noBrowser bool) (*secr
 	answers := &callback{state: state, issuer: o.provider.URL, code: make(chan string, 1), failed: make(chan error, 1)}
 	server := &http.Server{Handler: answers, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second}
 	go server.Serve(listener)
-	defer server.Close()
+	defer closeAfterAnswer(ctx, server)
 	page := o.config.AuthCodeURL(state, oidc.Nonce(nonce), oauth2.S256ChallengeOption(verifier))
 	o.app.note("log in at\n\n  %s\n", page)
 	if !noBrowser && o.app.env.IsTerminal(o.app.stderr) {
@@ -91,6 +91,18 @@ func (o *openid) inBrowser(ctx context.Context, port int, noBrowser bool) (*secr
 		return nil, err
 	case <-ctx.Done():
 		return nil, errLoginTime
+	}
+}
+
+// answerTime is how long the browser has to take its last page.
+const answerTime = 2 * time.Second
+
+// closeAfterAnswer ends the server when the page that it is sending has been sent.
+func closeAfterAnswer(ctx context.Context, server *http.Server) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTime)
+	defer cancel()
+	if server.Shutdown(ctx) != nil { // somebody does not take it
+		server.Close()
 	}
 }
 
