@@ -73,14 +73,14 @@ func TestRequestOnTheWire(t *testing.T) {
 	c, _ := dial(t, s, nil)
 	w, err := c.Session("").Put(t.Context(), "a/b", client.Put{
 		Value: client.NewValue([]byte("line\n\"quoted\" ‑ <&>")), Token: "0123456789abcdef0123456789abcdef",
-		Patch: client.Patch{Tags: map[string]string{"k": "v"}},
+		Patch: client.Patch{Tags: map[string]string{"k": "v"}}, Labels: []client.Label{client.Pending},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := []string{
 		"PUT /api/v1/tenants/shop/secrets/a%2Fb/value", "Bearer " + token, "application/json", "",
-		`{"value":"line\n\"quoted\" ‑ <&>","requestToken":"0123456789abcdef0123456789abcdef","tags":{"k":"v"}}`,
+		`{"value":"line\n\"quoted\" ‑ <&>","requestToken":"0123456789abcdef0123456789abcdef","stages":["AWSPENDING"],"tags":{"k":"v"}}`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("request (-want +got):\n%s", diff)

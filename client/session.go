@@ -86,10 +86,13 @@ func (s *Session) secretPath(ctx context.Context, name Name, rest ...string) ([]
 	return s.path(ctx, append([]string{"secrets", string(name)}, rest...)...)
 }
 
-// Put creates a secret, or adds a version, which takes the label AWSCURRENT.
-// Without Put.Token it makes a token of its own, so that it can be sent again.
+// Put creates a secret, or adds a version, which takes the label AWSCURRENT or
+// those of Put.Labels. Without Put.Token it makes a token of its own, so that it can be sent again.
 func (s *Session) Put(ctx context.Context, name Name, p Put) (Written, error) {
 	body := wire.PutRequest{RequestToken: requestToken(p.Token), Changes: wire.ChangesOf(p.Patch)}
+	if p.Labels != nil {
+		body.Stages = wire.StagesOf(p.Labels)
+	}
 	if p.IfAbsent {
 		path, err := s.path(ctx, "secrets")
 		if err != nil {

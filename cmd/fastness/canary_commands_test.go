@@ -55,6 +55,8 @@ func (c *canaries) throughCommands(s *subject, temporary string) {
 		return o.stdout
 	}
 	operator := []string{"FASTNESS_TOKEN=" + s.operator}
+	source := []string{"AWS_ENDPOINT_URL_SECRETS_MANAGER=" + s.url, "AWS_REGION=us-east-1", "AWS_EC2_METADATA_DISABLED=true",
+		"AWS_ACCESS_KEY_ID=" + s.accessKeyID, "AWS_SECRET_ACCESS_KEY=" + s.secretAccessKey}
 
 	// What people do wrong.
 	for _, cmd := range []typed{
@@ -79,6 +81,8 @@ func (c *canaries) throughCommands(s *subject, temporary string) {
 		{words: "import - --format json", stdin: `{"a":"` + value("cut JSON"), code: 1},
 		{words: "import - --format json", stdin: `{"a":{"valeu":"` + value("unknown field") + `"}}`, code: 1},
 		{words: "import - --format json", stdin: `{"a":["` + value("array") + `"]}`, code: 1},
+		{words: "import aws", code: 4, env: append(slices.Clone(source), "AWS_SECRET_ACCESS_KEY="+value("wrong secret key"))},
+		{words: "import aws --region us-east-1", code: 1, env: []string{"AWS_SHARED_CREDENTIALS_FILE=" + file("[default\naws_secret_access_key = "+value("broken file"))}},
 		{words: "run --secret typed -- /nonexistent/command", code: 127},
 		{words: "server --store sqlite:" + c.t.TempDir(), code: 1, env: []string{"SECRETS_MASTER_KEY=" + value("short key")}},
 		{words: "operator init --store sqlite:" + c.t.TempDir(), code: 1, env: []string{"SECRETS_MASTER_KEY=" + value("short key")}},
@@ -131,6 +135,8 @@ func (c *canaries) throughCommands(s *subject, temporary string) {
 		{words: "run --prefix works/api -- true"},
 		{words: "import - --format json --dry-run", stdin: string(imported)},
 		{words: "import - --format json --json", stdin: string(imported)},
+		{words: "import aws --filter name=works --prefix copied/ --dry-run", env: source},
+		{words: "import aws --filter name=works --prefix copied/ --json", env: source},
 		{words: "export --format json --yes", shows: true},
 		{words: "export --prefix works/hybrid --yes", shows: true},
 		{words: "delete works --yes"},

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -337,4 +338,30 @@ func TestTokens(t *testing.T) {
 	if a := s.do("DELETE", "/tokens/"+operator.ID, s.operator, ""); a.status != 204 {
 		t.Errorf("revoke operator: %d %s", a.status, a.body)
 	}
+}
+
+// TestStagesOfANewVersion: labels of its own instead of AWSCURRENT, or none.
+func TestStagesOfANewVersion(t *testing.T) {
+	s := newService(t)
+	admin := s.tenant("acme")
+	path := secretPath("acme", "a") + "/value"
+	for _, step := range []struct {
+		status       int
+		body, labels string
+	}{
+		{201, `{"value":"1","stages":["pending"]}`, "AWSCURRENT AWSPENDING"}, // AWSCURRENT is the first version's in any case
+		{200, `{"value":"2","stages":["pending","blue"]}`, "AWSPENDING blue"},
+		{200, `{"value":"3","stages":[]}`, ""},
+		{200, `{"value":"4","stages":["current","blue"]}`, "AWSCURRENT blue"},
+		{200, `{"value":"5"}`, "AWSCURRENT"},
+	} {
+		w := must[wire.Written](s, step.status, "PUT", path, admin, step.body)
+		if got := strings.Join(slices.Sorted(slices.Values(w.Stages)), " "); got != step.labels {
+			t.Errorf("%s: labels %q, want %q", step.body, got, step.labels)
+		}
+	}
+	if p := s.refused(400, secret.ErrLimit, "PUT", path, admin, `{"value":"6","stages":[`+strings.Repeat(`"a",`, 20)+`"b"]}`); p.Field != "stages" {
+		t.Errorf("too many: %+v", p)
+	}
+	s.refused(400, secret.ErrLimit, "PUT", path, admin, `{"value":"6","stages":[""]}`)
 }

@@ -110,6 +110,9 @@ func putOf(value *secretbuf.Buffer, kind secret.Kind, request wire.PutRequest) (
 	if put.Patch, err = request.Patch(); err != nil {
 		return put, err
 	}
+	if put.Labels, err = request.Labels(); err != nil {
+		return put, err
+	}
 	put.Token, err = requestToken(request.RequestToken)
 	return put, err
 }

@@ -70,6 +70,7 @@ fastness export --format json --tenant old | fastness import - --format json --t
 	cmd.Flags().StringVar(&f.format, "format", "", "`FORM` of the file: dotenv or json; default json if its name ends so, else dotenv")
 	cmd.Flags().StringVar(&f.prefix, "prefix", "", "put `TEXT` in front of each name")
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "say what would be stored, and store nothing")
+	cmd.AddCommand(a.importAWSCommand())
 	return cmd
 }
 

@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"fmt"
+
 	"fastness/internal/schedule"
 	"fastness/internal/secret"
 )
@@ -33,7 +35,28 @@ func (c Changes) Patch() (secret.Patch, error) {
 // PutRequest stores a value, which it carries: see DecodeValue.
 type PutRequest struct {
 	RequestToken string `json:"requestToken,omitzero"` // becomes the version's id
+	// Stages go to the new version in the place of AWSCURRENT, which the first
+	// version of a secret has in any case. Empty is none, absent AWSCURRENT.
+	Stages []string `json:"stages,omitzero"`
 	Changes
+}
+
+// Labels reads Stages; nil if they are absent.
+func (r PutRequest) Labels() ([]secret.Label, error) {
+	if r.Stages == nil {
+		return nil, nil
+	}
+	if len(r.Stages) > secret.MaxLabels {
+		return nil, secret.Limited("stages", fmt.Sprintf("at most %d labels", secret.MaxLabels))
+	}
+	labels := make([]secret.Label, len(r.Stages))
+	for i, s := range r.Stages {
+		var err error
+		if labels[i], err = secret.ParseLabel(s); err != nil {
+			return nil, err
+		}
+	}
+	return labels, nil
 }
 
 // CreateRequest is a PutRequest for a secret that must not exist.
