@@ -138,6 +138,52 @@ type (
 	RedactQuery = vault.RedactQuery
 )
 
+// Who may do what, and why not.
+type (
+	// Policies is a caller's handle to a tenant's own policies and settings.
+	Policies = vault.Policies
+	// PolicyInfo is what is told of a policy.
+	PolicyInfo = vault.PolicyInfo
+	// Policy is a version of a policy.
+	Policy = vault.Policy
+	// PolicyPut is a new version of a policy.
+	PolicyPut = vault.PolicyPut
+	// PolicyTest asks what would be decided, by the rules in force or by a draft.
+	PolicyTest = vault.PolicyTest
+	// PolicyDraft is a policy that is not stored.
+	PolicyDraft = vault.PolicyDraft
+	// PolicyCase is one request of a PolicyTest.
+	PolicyCase = vault.PolicyCase
+	// Statement is one statement of a policy.
+	Statement = policy.StatementInfo
+	// Decision is an Effect with its reasons.
+	Decision = policy.Decision
+	// Effect is whether a request is allowed, and if not, how it is refused.
+	Effect = policy.Effect
+	// Action is what a caller wants to do.
+	Action = policy.Action
+	// Settings are a tenant's rules on second factors, with their version.
+	Settings = vault.Settings
+	// SettingsPatch changes some of a tenant's settings.
+	SettingsPatch = vault.SettingsPatch
+	// Access is a reviewer's handle to who may do what in a tenant.
+	Access = vault.Access
+	// ExplainQuery asks why somebody may do something, or not.
+	ExplainQuery = vault.ExplainQuery
+	// Explanation is a decision with the credentials on which it is the same.
+	Explanation = vault.Explanation
+	// Denial is a request that was refused.
+	Denial = vault.Denial
+	// WhoQuery asks who may do what.
+	WhoQuery = vault.WhoQuery
+	// WhoInfo is what one principal may do.
+	WhoInfo = vault.WhoInfo
+	// ReviewQuery asks for a page of a review.
+	ReviewQuery = vault.ReviewQuery
+	// ReviewInfo is what a review tells of one principal.
+	ReviewInfo = vault.ReviewInfo
+)
+
 // Page is a part of a list; Next is where the next one begins.
 type Page[T any] = vault.Page[T]
 
@@ -171,7 +217,7 @@ type (
 	Usage = secret.Usage
 )
 
-// Algorithms, kinds of value, staging labels and roles.
+// Algorithms, kinds of value, staging labels, roles, kinds of principal and effects.
 const (
 	AES256GCM     = secret.AES256GCM
 	HybridQuantum = secret.HybridQuantum
@@ -191,6 +237,11 @@ const (
 
 	Service = store.Service
 	Person  = store.Person
+
+	Deny    = policy.Deny
+	Hide    = policy.Hide
+	NeedMFA = policy.NeedMFA
+	Allow   = policy.Allow
 )
 
 // The states that callers branch on, with errors.Is.

@@ -2,7 +2,7 @@ package client
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"net/http"
 
 	"fastness/internal/identity"
@@ -117,14 +117,20 @@ func (p *Principals) info(ctx context.Context, r request, body any) (PrincipalIn
 }
 
 func principalInfo(p wire.Principal) (PrincipalInfo, error) {
+	kind, err := principalKind(p.Kind)
+	return PrincipalInfo{
+		Name: p.Name, Kind: kind, Grants: grants(p.Grants), Service: p.Service, Environment: Environment(p.Environment),
+		Subject: p.Subject, Created: p.Created, Disabled: p.Disabled, LastUsed: p.LastUsed, LastRead: p.LastRead,
+		Credentials: p.Credentials,
+	}, err
+}
+
+// principalKind reads a kind of principal in a reply.
+func principalKind(s string) (store.PrincipalKind, error) {
 	for _, kind := range []store.PrincipalKind{store.Service, store.Person, store.OperatorKind} {
-		if kind.String() == p.Kind {
-			return PrincipalInfo{
-				Name: p.Name, Kind: kind, Grants: grants(p.Grants), Service: p.Service, Environment: Environment(p.Environment),
-				Subject: p.Subject, Created: p.Created, Disabled: p.Disabled, LastUsed: p.LastUsed, LastRead: p.LastRead,
-				Credentials: p.Credentials,
-			}, nil
+		if kind.String() == s {
+			return kind, nil
 		}
 	}
-	return PrincipalInfo{}, fmt.Errorf("unknown kind of principal %s", p.Name)
+	return store.Service, errors.New("unknown kind of principal")
 }

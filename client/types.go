@@ -81,6 +81,28 @@ type (
 	Methods       = vault.Methods
 	LoginProvider = vault.LoginProvider
 
+	PolicyInfo    = vault.PolicyInfo
+	Policy        = vault.Policy
+	PolicyPut     = vault.PolicyPut
+	PolicyTest    = vault.PolicyTest
+	PolicyDraft   = vault.PolicyDraft
+	PolicyCase    = vault.PolicyCase
+	Statement     = policy.StatementInfo
+	Decision      = policy.Decision
+	Effect        = policy.Effect
+	Action        = policy.Action
+	Settings      = vault.Settings
+	SettingsPatch = vault.SettingsPatch
+
+	ExplainQuery     = vault.ExplainQuery
+	Explanation      = vault.Explanation
+	Denial           = vault.Denial
+	WhoQuery         = vault.WhoQuery
+	WhoInfo          = vault.WhoInfo
+	ReviewQuery      = vault.ReviewQuery
+	ReviewInfo       = vault.ReviewInfo
+	ReviewCredential = vault.ReviewCredential
+
 	AuditQuery    = vault.AuditQuery
 	ExportOptions = vault.ExportOptions
 	RedactQuery   = vault.RedactQuery
@@ -112,6 +134,11 @@ const (
 
 	Service = store.Service
 	Person  = store.Person
+
+	Deny    = policy.Deny
+	Hide    = policy.Hide
+	NeedMFA = policy.NeedMFA
+	Allow   = policy.Allow
 )
 
 // The states that callers branch on, with errors.Is.
