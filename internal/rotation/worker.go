@@ -49,11 +49,11 @@ type Worker struct {
 	log     *slog.Logger
 	now     func() time.Time
 
-	lead  *vault.Lead   // the last that was had; Run's and Once's alone
 	slots chan struct{} // one for each secret in hand
 	tasks sync.WaitGroup
 
 	mu      sync.Mutex // guards the rest
+	tenure  *tenure    // the last one; nil before the first
 	inHand  map[store.SecretRef]bool
 	targets map[string]int // secrets in hand by target
 }
@@ -77,6 +77,7 @@ func NewWorker(v *vault.Vault, n Network, log *slog.Logger, now func() time.Time
 func (w *Worker) Run(ctx context.Context) {
 	work, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
+	defer w.renewing(work)()
 	defer w.finish(work, cut)
 	tick := time.NewTicker(pollPeriod)
 	defer tick.Stop()
@@ -98,12 +99,13 @@ func (w *Worker) Run(ctx context.Context) {
 func (w *Worker) finish(work context.Context, cut context.CancelFunc) {
 	defer time.AfterFunc(w.Grace, cut).Stop()
 	w.tasks.Wait()
-	if w.lead == nil {
+	held := w.current()
+	if held == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(work), releaseTimeout)
 	defer cancel()
-	if err := w.lead.Release(ctx); err != nil {
+	if err := held.lead.Release(ctx); err != nil {
 		w.log.WarnContext(ctx, "giving up the lease for rotations", "error", err, "cause", secret.Of(err).Cause)
 	}
 }
@@ -115,16 +117,15 @@ func (w *Worker) round(ctx, work context.Context) error {
 		if found, err := w.vault.HasRotations(ctx); err != nil || !found {
 			return err
 		}
-		lead, err := w.vault.Lead(ctx)
+		held, err := w.hold(ctx, work)
 		if err != nil {
 			return err
 		}
-		w.lead = lead
-		refs, err := lead.Work(ctx, window)
+		refs, err := held.lead.Work(ctx, window)
 		if err != nil {
 			return err
 		}
-		if started, err := w.start(ctx, work, lead, refs); err != nil || started == 0 {
+		if started, err := w.start(ctx, held, refs); err != nil || started == 0 {
 			return err
 		}
 	}
@@ -133,13 +134,14 @@ func (w *Worker) round(ctx, work context.Context) error {
 // Once does what is due now, and waits until it is done: for tests, and for
 // programs without a worker.
 func (w *Worker) Once(ctx context.Context) error {
+	defer w.renewing(ctx)()
 	err := w.round(ctx, ctx)
 	w.tasks.Wait()
 	return err
 }
 
 // start takes secrets in hand as slots become free.
-func (w *Worker) start(ctx, work context.Context, lead *vault.Lead, refs []store.SecretRef) (started int, err error) {
+func (w *Worker) start(ctx context.Context, held *tenure, refs []store.SecretRef) (started int, err error) {
 	for _, ref := range refs {
 		if !w.take(ref) {
 			continue
@@ -154,7 +156,7 @@ func (w *Worker) start(ctx, work context.Context, lead *vault.Lead, refs []store
 		w.tasks.Go(func() {
 			defer func() { <-w.slots }()
 			defer w.release(ref)
-			w.work(work, lead, ref)
+			w.work(held, ref)
 		})
 	}
 	return started, nil
@@ -197,18 +199,19 @@ func (w *Worker) leave(target string) {
 
 // work does with one secret what there is to do, up to the first failure,
 // which its journal keeps.
-func (w *Worker) work(ctx context.Context, lead *vault.Lead, ref store.SecretRef) {
+func (w *Worker) work(held *tenure, ref store.SecretRef) {
+	ctx := held.ctx
 	defer func() {
 		if p := recover(); p != nil { // of a driver; the next look begins with what is durable
 			w.log.ErrorContext(ctx, "a rotation panicked", "secret", string(ref.Name), "error", secret.Panicked(p))
 		}
 	}()
-	taken, err := lead.Take(ctx, ref)
+	taken, err := held.lead.Take(ctx, ref)
 	if errors.Is(err, secret.ErrNotFound) {
 		return // deleted, suspended or purged meanwhile
 	}
 	if err == nil {
-		r := &run{worker: w, taken: taken, log: w.log.With("tenant", string(taken.Tenant), "secret", string(taken.Name))}
+		r := &run{worker: w, held: held, taken: taken, log: w.log.With("tenant", string(taken.Tenant), "secret", string(taken.Name))}
 		err = r.rotate(ctx)
 	}
 	if err != nil && ctx.Err() == nil && !errors.Is(err, store.ErrFenced) {
@@ -219,6 +222,7 @@ func (w *Worker) work(ctx context.Context, lead *vault.Lead, ref store.SecretRef
 // run is one rotation in hand.
 type run struct {
 	worker  *Worker
+	held    *tenure
 	taken   *vault.Taken
 	log     *slog.Logger
 	rotator Rotator
@@ -369,11 +373,11 @@ func (r *run) begin(ctx context.Context) error {
 	return nil
 }
 
-// take takes one step and records it. Before an effect on the target the
-// lease is renewed, so that it outlives the step.
+// take takes one step and records it. An effect on the target begins with much
+// of the lease left, which is renewed meanwhile; if it is lost ctx ends.
 func (r *run) take(ctx context.Context, step Step) (over bool, err error) {
 	now := func() time.Time { return r.worker.now().UTC() }
-	if _, err := r.worker.vault.Lead(ctx); err != nil {
+	if err := r.held.ensure(ctx); err != nil {
 		return true, err
 	}
 	var reached State

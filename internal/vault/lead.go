@@ -17,9 +17,11 @@ import (
 const (
 	// rotationLease is held by the one worker of a deployment.
 	rotationLease = "rotation"
-	// RotationLease is how long the lease outlives a worker that died. An effect
-	// on a target begins with at least half of it left, and takes less.
-	RotationLease = 90 * time.Second
+	// RotationLease is how long the lease outlives a worker that died: short
+	// enough that another one works within ten seconds. It is renewed while work is
+	// in hand; an effect on a target begins with at least half of it left, and is
+	// cut off before its end if it cannot be renewed.
+	RotationLease = 6 * time.Second
 	// maxHistory is how many rotations that are over are kept of a secret.
 	maxHistory = 20
 )
@@ -41,6 +43,18 @@ func (v *Vault) Lead(ctx context.Context) (*Lead, error) {
 		return err
 	})
 	return settled(l, err)
+}
+
+// Renew prolongs the lease; store.ErrFenced if another node has had it since,
+// even if it is free again.
+func (l *Lead) Renew(ctx context.Context) error {
+	return l.vault.store.Update(ctx, func(tx store.Tx) error {
+		fence, err := tx.Leases().Acquire(rotationLease, l.vault.journal.node, l.vault.now(), RotationLease)
+		if err == nil && fence != l.fence {
+			err = store.ErrFenced // and what was acquired is rolled back
+		}
+		return err
+	})
 }
 
 // Release gives the lease up, so that another node need not wait for its end.
