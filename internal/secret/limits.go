@@ -19,13 +19,17 @@ const (
 	MaxVersions          = 100    // versions of a secret, labelled or not
 	MinRequestToken      = 32     // characters of a request token
 	MaxRequestToken      = 64
-	MaxConsumers         = 1000 // principals whose last read is kept for a version
-	MaxAccessEntries     = 100  // entries of one list of an access policy
-	MaxPage              = 500  // items of one page of a list
-	DefaultPage          = 100  // items of a page if the caller does not say
-	MaxGrants            = 20   // grants of a principal
-	MaxPatterns          = 50   // name patterns of a grant
-	MaxTokens            = 1000 // live credentials of a tenant
+	MaxConsumers         = 1000   // principals whose last read is kept for a version
+	MaxAccessEntries     = 100    // entries of one list of an access policy
+	MaxPage              = 500    // items of one page of a list
+	DefaultPage          = 100    // items of a page if the caller does not say
+	MaxGrants            = 20     // grants of a principal
+	MaxPatterns          = 50     // name patterns of a grant
+	MaxTokens            = 1000   // live credentials of a tenant that were made by hand
+	MaxSessions          = 10_000 // credentials of a tenant with which a service can still log in
+	SessionsForPeople    = 1000   // as many more with which a person can
+	// MaxCredentials is more than a tenant can have of all kinds.
+	MaxCredentials = MaxTokens + MaxSessions + SessionsForPeople
 )
 
 // Recovery windows of a deleted secret.

@@ -63,7 +63,7 @@ func (v reviewer) identity(p *store.Principal, c *store.Credential) *store.Ident
 // identities are a principal's live credentials, after one for it alone.
 func (v reviewer) identities(p *store.Principal) ([]*store.Identity, error) {
 	all := []*store.Identity{v.identity(p, nil)}
-	credentials, err := v.reader.Credentials().OfPrincipal(v.tenant.ID, p.Name, secret.MaxTokens)
+	credentials, err := v.reader.Credentials().OfPrincipal(v.tenant.ID, p.Name, secret.MaxCredentials)
 	for _, c := range credentials {
 		if live(c, v.session.vault.now()) {
 			all = append(all, v.identity(p, c))
@@ -385,7 +385,7 @@ func (v reviewer) review(p *store.Principal) (ReviewInfo, error) {
 		Principal: p.Name, Kind: p.Kind, Grants: p.Grants, Service: p.Service, Environment: p.Environment,
 		Created: p.Created, Disabled: p.Disabled, LastUsed: dayTime(p.LastUsed), LastRead: dayTime(p.LastRead),
 	}
-	credentials, err := v.reader.Credentials().OfPrincipal(v.tenant.ID, p.Name, secret.MaxTokens)
+	credentials, err := v.reader.Credentials().OfPrincipal(v.tenant.ID, p.Name, secret.MaxCredentials)
 	for _, c := range credentials {
 		info.Credentials = append(info.Credentials, ReviewCredential{
 			ID: c.ID, Kind: c.Kind, Source: c.Source, Grants: c.Grants, Created: c.Created, Expires: c.Expires,

@@ -144,43 +144,6 @@ func fits(c *store.Credential, p *store.Principal) error {
 	return nil
 }
 
-// keepDead is how long a credential that has ended is still listed, if there
-// is room for it.
-const keepDead = 30 * 24 * time.Hour
-
-// makeRoom drops credentials that ended long ago, and, where there are as many
-// as there may be, the one that ended first. It refuses one too many.
-func (c *Credentials) makeRoom(tx store.Tx, t secret.TenantID) error {
-	now := c.vault.now()
-	if _, err := dropEnded(tx, t, now.Add(-keepDead), secret.MaxTokens); err != nil {
-		return err
-	}
-	n, err := tx.Credentials().Count(t)
-	if err != nil || n < secret.MaxTokens {
-		return err
-	}
-	dropped, err := dropEnded(tx, t, now, int(n)-secret.MaxTokens+1)
-	if err == nil && int(n)-dropped >= secret.MaxTokens {
-		err = secret.Limited("tokens", fmt.Sprintf("at most %d live credentials", secret.MaxTokens))
-	}
-	return err
-}
-
-// dropEnded drops up to limit credentials that had ended by then, and returns
-// how many.
-func dropEnded(tx store.Tx, t secret.TenantID, by time.Time, limit int) (int, error) {
-	ended, err := tx.Credentials().Ended(t, by, limit)
-	if err != nil {
-		return 0, err
-	}
-	for _, c := range ended {
-		if err := tx.EditCredentials().Delete(c.ID); err != nil {
-			return 0, err
-		}
-	}
-	return len(ended), nil
-}
-
 // CredentialQuery asks for credentials. The zero value asks for the first page
 // of all.
 type CredentialQuery struct {

@@ -61,7 +61,7 @@ func (o *Operator) openAdministrator(ctx context.Context, name secret.TenantName
 // administrator if there is one.
 func (o *Operator) findAccessKey(r store.Reader, t *store.Tenant) (*NewTenant, error) {
 	found := &NewTenant{Name: t.Name, Account: t.Account, Region: o.vault.region}
-	creds, err := r.Credentials().OfPrincipal(t.ID, firstAdministrator, secret.MaxTokens)
+	creds, err := r.Credentials().OfPrincipal(t.ID, firstAdministrator, secret.MaxCredentials)
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +96,7 @@ func (o *Operator) renewAccessKey(ctx context.Context, t *NewTenant) (*NewTenant
 func (o *Operator) renewDevToken(ctx context.Context) (*NewToken, error) {
 	var old []string
 	err := o.vault.store.View(ctx, func(r store.Reader) error {
-		creds, err := r.Credentials().OfPrincipal(secret.TenantID{}, devPrincipal, secret.MaxTokens)
+		creds, err := r.Credentials().OfPrincipal(secret.TenantID{}, devPrincipal, secret.MaxCredentials)
 		old = nil
 		for _, c := range creds {
 			if c.Revoked.IsZero() {

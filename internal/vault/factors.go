@@ -420,7 +420,7 @@ func (v *Vault) removeFactor(tx store.Tx, o factorOwner, id string, e *audit.Ent
 
 // stepDown makes second factors that somebody has given count no more.
 func (v *Vault) stepDown(tx store.Tx, o factorOwner) error {
-	creds, err := tx.Credentials().OfPrincipal(o.tenant, o.principal, secret.MaxTokens)
+	creds, err := tx.Credentials().OfPrincipal(o.tenant, o.principal, secret.MaxCredentials)
 	if err != nil {
 		return err
 	}

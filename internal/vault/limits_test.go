@@ -221,7 +221,7 @@ func TestTokenCount(t *testing.T) {
 		return err
 	})
 	_, err := another()
-	wantText(t, err, secret.ErrLimit, "tokens: limit: at most 1000 live credentials")
+	wantText(t, err, secret.ErrLimit, "tokens: limit: at most 1000 live credentials made by hand")
 	check(t, creds.Revoke(ctx, first))
 	f.Clock.Advance(time.Minute)
 	second := must(another())(t)

@@ -265,7 +265,7 @@ func (v *Vault) session(tx store.Tx, l login, p *store.Principal) (*store.Creden
 		}
 		c.Locked = rules.MFAForLogin
 	}
-	return c, (&Credentials{realm{vault: v}}).makeRoom(tx, p.Tenant)
+	return c, v.roomForSession(tx, p)
 }
 
 // Logout ends the session that the caller came with. A credential that was made

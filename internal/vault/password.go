@@ -235,7 +235,7 @@ func (v *Vault) proveOldPassword(ctx context.Context, c *Caller, old []byte) (ha
 // endPasswordSessions revokes the sessions that a principal's password gave, but
 // for one, and returns how many.
 func (v *Vault) endPasswordSessions(tx store.Tx, t secret.TenantID, principal, but string) (n int, err error) {
-	creds, err := tx.Credentials().OfPrincipal(t, principal, secret.MaxTokens)
+	creds, err := tx.Credentials().OfPrincipal(t, principal, secret.MaxCredentials)
 	if err != nil {
 		return 0, err
 	}

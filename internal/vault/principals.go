@@ -62,7 +62,7 @@ type PrincipalInfo struct {
 
 // info tells of a principal, its live credentials counted.
 func (p *Principals) info(r store.Reader, row *store.Principal) (PrincipalInfo, error) {
-	creds, err := r.Credentials().OfPrincipal(row.Tenant, row.Name, secret.MaxTokens)
+	creds, err := r.Credentials().OfPrincipal(row.Tenant, row.Name, secret.MaxCredentials)
 	if err != nil {
 		return PrincipalInfo{}, err
 	}
@@ -274,7 +274,7 @@ func (patch PrincipalPatch) apply(row *store.Principal) {
 // agree refuses attributes that differ from those that a live credential of the
 // principal has of its own.
 func agree(r store.Reader, p *store.Principal, now time.Time) error {
-	creds, err := r.Credentials().OfPrincipal(p.Tenant, p.Name, secret.MaxTokens)
+	creds, err := r.Credentials().OfPrincipal(p.Tenant, p.Name, secret.MaxCredentials)
 	if err != nil {
 		return err
 	}
@@ -381,7 +381,7 @@ func nobody(p *store.Principal) *store.Principal {
 // dropCredentials deletes all credentials of a principal, and returns how many.
 func dropCredentials(tx store.Tx, p *store.Principal) (n int, err error) {
 	for {
-		creds, err := tx.Credentials().OfPrincipal(p.Tenant, p.Name, secret.MaxTokens)
+		creds, err := tx.Credentials().OfPrincipal(p.Tenant, p.Name, secret.MaxCredentials)
 		if err != nil || len(creds) == 0 {
 			return n, err
 		}

@@ -336,7 +336,7 @@ func TestRefusalCounts(t *testing.T) {
 		f.Authenticate(ctx, from("192.0.2.1"), token.Bytes())
 	}
 	got := must(f.Stats(ctx))(t).Refused
-	want := map[string]uint64{"credential": freeTries, "wait": 2, "secrets": 3, "versions": 0, "bytes": 0, "principals": 1, "requestRate": 4}
+	want := map[string]uint64{"credential": freeTries, "wait": 2, "secrets": 3, "versions": 0, "bytes": 0, "principals": 1, "requestRate": 4, "sessions": 0}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}

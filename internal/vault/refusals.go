@@ -39,7 +39,7 @@ type refusals struct {
 // RefusalKinds are what refusals by limits are counted by: bad credentials,
 // those not even looked at because there were too many, and what each quota
 // refused.
-var RefusalKinds = [...]string{"credential", "wait", "secrets", "versions", "bytes", "principals", "requestRate"}
+var RefusalKinds = [...]string{"credential", "wait", "secrets", "versions", "bytes", "principals", "requestRate", "sessions"}
 
 // refusalCounts counts refusals since the start, by kind.
 type refusalCounts [len(RefusalKinds)]atomic.Uint64

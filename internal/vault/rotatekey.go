@@ -192,7 +192,7 @@ func (v *Vault) rewrapVersion(tx store.Tx, tenant *store.Tenant, ref store.Versi
 // rewrapAccessKeys seals the tenant's access-key secrets under its current key.
 func (v *Vault) rewrapAccessKeys(ctx context.Context, t *store.Tenant) error {
 	return v.answer(v.store.Update(ctx, func(tx store.Tx) error {
-		creds, err := tx.Credentials().List(t.ID, "", secret.MaxTokens)
+		creds, err := tx.Credentials().List(t.ID, "", secret.MaxCredentials)
 		if err != nil {
 			return err
 		}
@@ -268,7 +268,7 @@ func nothingLeft(tx store.Tx, t *store.Tenant) error {
 	if err != nil {
 		return err
 	}
-	creds, err := tx.Credentials().List(t.ID, "", secret.MaxTokens)
+	creds, err := tx.Credentials().List(t.ID, "", secret.MaxCredentials)
 	if err != nil {
 		return err
 	}

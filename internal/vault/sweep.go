@@ -46,23 +46,14 @@ func (s *sweep) tenants(now time.Time) (all []secret.TenantID) {
 // made since the Vault was opened. An open Vault does so every minute.
 func (v *Vault) ExpireSessions(ctx context.Context) error {
 	for _, t := range v.sweep.tenants(v.now()) {
-		err := v.store.Update(ctx, func(tx store.Tx) error {
-			ended, err := tx.Credentials().Ended(t, v.now(), secret.MaxTokens)
-			if err != nil {
+		for dropped := sessionsAtOnce; dropped >= sessionsAtOnce; {
+			err := v.store.Update(ctx, func(tx store.Tx) (err error) {
+				dropped, err = v.dropSessions(tx, t, sessionsAtOnce)
 				return err
+			})
+			if err != nil {
+				return v.answer(err)
 			}
-			for _, c := range ended {
-				if c.Source == "" {
-					continue // made by hand: it stays in the lists for a while
-				}
-				if err := tx.EditCredentials().Delete(c.ID); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return v.answer(err)
 		}
 	}
 	return nil
