@@ -257,6 +257,7 @@ var (
 	ErrDeleted         = secret.ErrDeleted
 	ErrSuspended       = secret.ErrSuspended
 	ErrDecryption      = secret.ErrDecryption
+	ErrGone            = secret.ErrGone
 	ErrNoGenerator     = secret.ErrNoGenerator
 	ErrTooMany         = secret.ErrTooMany
 	ErrQuota           = secret.ErrQuota

@@ -320,6 +320,7 @@ var bodies = map[string]any{
 	"ExportRequest": api.ExportRequest{}, "RedactRequest": api.RedactRequest{}, "Redacted": api.Redacted{},
 	"QuotasRequest": wire.QuotasRequest{}, "QuotasReply": wire.QuotasReply{}, "Quotas": secret.Quotas{}, "Use": secret.Use{},
 	"AccessPolicy": secret.AccessPolicy{}, "Problem": wire.Problem{},
+	"Event": wire.Event{}, "EventData": wire.EventData{},
 	"Entry": audit.Entry{}, "EntryList": wire.List[audit.Entry]{},
 }
 

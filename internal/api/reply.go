@@ -10,10 +10,11 @@ import (
 
 // Media types of answers.
 const (
-	mediaJSON  = "application/json"
-	mediaText  = "text/plain; charset=utf-8"
-	mediaLines = "application/jsonl"
-	mediaCSV   = "text/csv; charset=utf-8; header=present"
+	mediaJSON   = "application/json"
+	mediaText   = "text/plain; charset=utf-8"
+	mediaLines  = "application/jsonl"
+	mediaCSV    = "text/csv; charset=utf-8; header=present"
+	mediaEvents = "text/event-stream"
 )
 
 // Header values that every answer shares. net/http only reads them.
@@ -23,6 +24,7 @@ var (
 	textType    = []string{mediaText}
 	linesType   = []string{mediaLines}
 	csvType     = []string{mediaCSV}
+	eventsType  = []string{mediaEvents}
 	noStore     = []string{"no-store"}
 	noSniff     = []string{"nosniff"}
 )

@@ -21,6 +21,7 @@ const (
 	rewrapTime = 12 * time.Hour   // a big tenant's versions, or all tenants' keys
 	redactTime = 10 * time.Minute // a walk over the log
 	tailTime   = time.Hour        // then the client asks again
+	eventsTime = time.Hour        // as above, from where it was
 )
 
 // Paths.
@@ -148,6 +149,7 @@ var routes = append([]*Route{
 	loginRoutes,
 	factorRoutes,
 	quotaRoutes,
+	eventRoutes,
 	providerRoutes,
 	policyRoutes,
 	accessRoutes,

@@ -101,6 +101,12 @@ const (
 	AccessReview   Action = "access.review"
 )
 
+// The actions of those who follow what happens to a tenant's secrets.
+const (
+	EventsOpen  Action = "events.open"
+	EventsClose Action = "events.close"
+)
+
 // Result says how it ended.
 type Result string
 

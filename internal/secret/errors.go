@@ -77,6 +77,8 @@ var (
 	ErrTooMany = &Error{Code: "too_many_requests", Detail: "too many requests; try again later"}
 	// ErrQuota is a write that would take a tenant past one of its quotas.
 	ErrQuota = &Error{Code: "quota_exceeded", Detail: "a quota of the tenant is used up"}
+	// ErrGone is a position in a tenant's events from which nobody can go on.
+	ErrGone = &Error{Code: "gone", Detail: "the events after this id are not told any more; read anew what you need, and follow from now on"}
 	// ErrNoGenerator is a rotation without a value and without a rule to make one.
 	ErrNoGenerator = &Error{Code: "no_generator", Detail: "no rule makes a value for this name; give one, or use a name that contains \"password\" or \"api-key\""}
 	// ErrUnavailable is a store or an audit log that cannot be written now.

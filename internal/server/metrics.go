@@ -77,6 +77,7 @@ var (
 	entries   = describe("audit_entries", "Entries that have a place in the audit log's tree.")
 	tenants   = describe("tenants", "Tenants that exist.")
 	keys      = describe("tenant_keys_in_memory", "Tenant keys that are unwrapped in guarded memory.")
+	streams   = describe("event_streams", "Streams of events that are open.")
 	refused   = prometheus.NewDesc("fastness_refusals_total",
 		"Refusals by limits: bad credentials (credential), those not looked at because there were too many (wait), and each quota's.", []string{"kind"}, nil)
 	statsUp = describe("store_up", "1 if the store answered for this scrape.")
@@ -88,7 +89,7 @@ func describe(name, help string) *prometheus.Desc {
 
 // Describe lists the figures.
 func (c *vaultCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{dataBytes, logBytes, commits, grouped, retries, entries, tenants, keys, refused, statsUp} {
+	for _, d := range []*prometheus.Desc{dataBytes, logBytes, commits, grouped, retries, entries, tenants, keys, streams, refused, statsUp} {
 		ch <- d
 	}
 }
@@ -118,6 +119,7 @@ func (c *vaultCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(entries, float64(s.TreeSize))
 	gauge(tenants, float64(s.Tenants))
 	gauge(keys, float64(s.Keys))
+	gauge(streams, float64(s.Streams))
 	for kind, n := range s.Refused {
 		ch <- prometheus.MustNewConstMetric(refused, prometheus.CounterValue, float64(n), kind)
 	}

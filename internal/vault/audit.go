@@ -2,7 +2,6 @@ package vault
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 
@@ -206,15 +205,8 @@ func (a *Audit) tailOnce(ctx context.Context, at int64) (entries []audit.Entry, 
 // stillAuthorized is authorize for a caller whose credential was checked some
 // time ago.
 func (a *Audit) stillAuthorized(r store.Reader) error {
-	if id := a.caller.credential; id != "" {
-		i, err := r.Credentials().ByID(id)
-		if errors.Is(err, store.ErrAbsent) || err == nil && !usable(i, a.vault.now()) {
-			return secret.ErrUnauthenticated
-		}
-		if err != nil {
-			return err
-		}
-		a.caller.subject = subjectOf(i) // its grants may be others now
+	if err := a.caller.renew(r, a.vault.now()); err != nil {
+		return err
 	}
 	return a.authorize(r)
 }
@@ -293,6 +285,7 @@ func (a *Audit) Redact(ctx context.Context, q RedactQuery) (int, error) {
 		e.Detail = "0 entries redacted"
 		return 0, a.vault.conclude(ctx, e, nil)
 	}
+	a.vault.feeds.forget()
 	return total, a.vault.answer(a.vault.store.Scrub(ctx))
 }
 

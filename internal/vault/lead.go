@@ -199,7 +199,7 @@ func (k *Taken) Begin(ctx context.Context, id secret.VersionID, value *secretbuf
 	_, err := k.session().Rotate(ctx, k.Name, Put{
 		Value: value, Token: id, Labels: []secret.Label{secret.Pending},
 		within: func(tx store.Tx, t *store.Tenant, sec *store.Secret, e *audit.Entry) error {
-			e.Detail = "rotation pending"
+			e.Detail = rotationPending
 			return k.store(tx, t, sec, journal, time.Time{})
 		},
 	})
@@ -209,7 +209,7 @@ func (k *Taken) Begin(ctx context.Context, id secret.VersionID, value *secretbuf
 // Save stores the journal after a step. The worker looks again at the given
 // time; zero is at once.
 func (k *Taken) Save(ctx context.Context, step string, journal any, again time.Time) error {
-	return k.change(ctx, step, nil, func(tx store.Tx, t *store.Tenant, sec *store.Secret) error {
+	return k.change(ctx, step, nil, func(tx store.Tx, t *store.Tenant, sec *store.Secret, _ *audit.Entry) error {
 		return k.store(tx, t, sec, journal, again)
 	})
 }
@@ -217,7 +217,7 @@ func (k *Taken) Save(ctx context.Context, step string, journal any, again time.T
 // Fail stores the journal after a step that failed, with an entry that says
 // so. The worker looks again at the given time; zero is never.
 func (k *Taken) Fail(ctx context.Context, step string, journal any, again time.Time, failure error) error {
-	return k.change(ctx, step, failure, func(tx store.Tx, t *store.Tenant, sec *store.Secret) error {
+	return k.change(ctx, step, failure, func(tx store.Tx, t *store.Tenant, sec *store.Secret, _ *audit.Entry) error {
 		err := k.store(tx, t, sec, journal, again)
 		if again.IsZero() {
 			sec.WorkAt = time.Time{}
@@ -229,11 +229,12 @@ func (k *Taken) Fail(ctx context.Context, step string, journal any, again time.T
 // Finish moves AWSCURRENT to the pending version, takes AWSPENDING off, and
 // stores the journal of a rotation that is over, in one transaction.
 func (k *Taken) Finish(ctx context.Context, id secret.VersionID, journal any) error {
-	return k.end(ctx, "finished", journal, func(tx store.Tx, t *store.Tenant, sec *store.Secret) error {
+	return k.end(ctx, "finished", journal, func(tx store.Tx, t *store.Tenant, sec *store.Secret, e *audit.Entry) error {
 		number, err := numberOf(tx, t, sec, id)
 		if err != nil {
 			return err
 		}
+		e.OldVersion, e.NewVersion = versionText(sec.Labels[secret.Current]), versionText(number)
 		moveCurrent(sec.Labels, number)
 		if sec.Labels[secret.Pending] == number {
 			delete(sec.Labels, secret.Pending)
@@ -246,9 +247,10 @@ func (k *Taken) Finish(ctx context.Context, id secret.VersionID, journal any) er
 // Abandon takes AWSPENDING off the version, if it is there, and stores the
 // journal of a rotation that is over.
 func (k *Taken) Abandon(ctx context.Context, id secret.VersionID, journal any) error {
-	return k.end(ctx, "abandoned", journal, func(tx store.Tx, t *store.Tenant, sec *store.Secret) error {
+	return k.end(ctx, "abandoned", journal, func(tx store.Tx, t *store.Tenant, sec *store.Secret, e *audit.Entry) error {
 		number, err := numberOf(tx, t, sec, id)
 		if err == nil && sec.Labels[secret.Pending] == number {
+			e.OldVersion = versionText(number)
 			delete(sec.Labels, secret.Pending)
 		}
 		if errors.Is(err, secret.ErrNotFound) {
@@ -258,14 +260,14 @@ func (k *Taken) Abandon(ctx context.Context, id secret.VersionID, journal any) e
 	})
 }
 
-func (k *Taken) end(ctx context.Context, step string, journal any, labels func(store.Tx, *store.Tenant, *store.Secret) error) error {
+func (k *Taken) end(ctx context.Context, step string, journal any, labels func(store.Tx, *store.Tenant, *store.Secret, *audit.Entry) error) error {
 	record, err := json.Marshal(journal)
 	if err != nil {
 		return err
 	}
-	return k.change(ctx, step, nil, func(tx store.Tx, t *store.Tenant, sec *store.Secret) error {
+	return k.change(ctx, step, nil, func(tx store.Tx, t *store.Tenant, sec *store.Secret, e *audit.Entry) error {
 		sec.Labels = maps.Clone(sec.Labels)
-		if err := labels(tx, t, sec); err != nil {
+		if err := labels(tx, t, sec, e); err != nil {
 			return err
 		}
 		now := k.vault().now()
@@ -311,11 +313,11 @@ func (k *Taken) store(tx store.Tx, t *store.Tenant, sec *store.Secret, journal a
 }
 
 // change runs f in a fenced transaction, with an entry of the step.
-func (k *Taken) change(ctx context.Context, step string, failure error, f func(store.Tx, *store.Tenant, *store.Secret) error) error {
+func (k *Taken) change(ctx context.Context, step string, failure error, f func(store.Tx, *store.Tenant, *store.Secret, *audit.Entry) error) error {
 	e := k.session().entry(audit.Rotate, k.Name)
-	e.Detail = "rotation " + step
+	e.Detail = rotationDetail + step
 	if failure == nil {
-		return k.vault().change(ctx, e, func(tx store.Tx, _ *audit.Entry) error { return k.fenced(tx, f) })
+		return k.vault().change(ctx, e, func(tx store.Tx, e *audit.Entry) error { return k.fenced(tx, e, f) })
 	}
 	e.Result, e.Error = audit.Failed, failure.Error()
 	record, err := audit.NewRecord(e)
@@ -324,16 +326,18 @@ func (k *Taken) change(ctx context.Context, step string, failure error, f func(s
 	}
 	return k.vault().answer(k.vault().store.Update(ctx, func(tx store.Tx) error {
 		tx.Audit(record)
-		return k.fenced(tx, f)
+		return k.fenced(tx, &e, f)
 	}))
 }
 
 // edit is change without an entry, for what changes nothing that anybody sees.
 func (k *Taken) edit(ctx context.Context, f func(store.Tx, *store.Tenant, *store.Secret) error) error {
-	return k.vault().store.Update(ctx, func(tx store.Tx) error { return k.fenced(tx, f) })
+	return k.vault().store.Update(ctx, func(tx store.Tx) error {
+		return k.fenced(tx, nil, func(tx store.Tx, t *store.Tenant, sec *store.Secret, _ *audit.Entry) error { return f(tx, t, sec) })
+	})
 }
 
-func (k *Taken) fenced(tx store.Tx, f func(store.Tx, *store.Tenant, *store.Secret) error) error {
+func (k *Taken) fenced(tx store.Tx, e *audit.Entry, f func(store.Tx, *store.Tenant, *store.Secret, *audit.Entry) error) error {
 	if err := tx.Leases().Check(rotationLease, k.lead.fence); err != nil {
 		return err
 	}
@@ -341,7 +345,7 @@ func (k *Taken) fenced(tx store.Tx, f func(store.Tx, *store.Tenant, *store.Secre
 	if err != nil {
 		return err
 	}
-	if err := f(tx, t, sec); err != nil {
+	if err := f(tx, t, sec, e); err != nil {
 		return err
 	}
 	sec.Changed = later(sec, k.vault().now())

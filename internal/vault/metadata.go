@@ -141,7 +141,7 @@ func changed(a, b secret.Metadata) string {
 	if out == "" {
 		return "nothing"
 	}
-	return "changed" + out
+	return changedDetail + out
 }
 
 // stale asks for another attempt where a row has changed.
@@ -268,7 +268,7 @@ func (s *Session) MoveLabel(ctx context.Context, name secret.Name, m Move) (secr
 		if !sec.Deletion.IsZero() {
 			return secret.ErrDeleted
 		}
-		e.Detail = "label " + string(m.Label)
+		e.Detail = labelDetail + string(m.Label)
 		if err := checkMove(tx, t, sec, m); err != nil {
 			return err
 		}

@@ -116,6 +116,9 @@ func (m method) administrative() method { m.administration = true; return m }
 
 func (m method) twofold() method { m.twice = true; return m }
 
+// until is twofold with another action at the end.
+func (m method) until(a audit.Action) method { m.twice, m.unseen = true, a; return m }
+
 func (m method) creates() method { m.unseen = audit.Create; return m }
 
 // methods are all methods of Session, Audit and Credentials, with arguments
@@ -308,6 +311,11 @@ var methods = []method{
 		defer cancel()
 		return a.Tail(ctx, 0, func(audit.Entry) error { cancel(); return nil })
 	}),
+	onTenant("Follow", audit.EventsOpen, func(_ testing.TB, s *vault.Session, _ secret.Name) error {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		return s.Follow(ctx, vault.EventQuery{After: -1}, func(vault.News) error { cancel(); return nil })
+	}).until(audit.EventsClose),
 	onLog("Checkpoint", audit.AuditCheckpoint, func(a *vault.Audit) error { return errOf(a.Checkpoint(ctx)) }),
 	onLog("Latest", audit.AuditCheckpoint, func(a *vault.Audit) error { return errOf(a.Latest(ctx)) }),
 	onLog("Inclusion", audit.AuditProof, func(a *vault.Audit) error {

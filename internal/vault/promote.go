@@ -82,7 +82,7 @@ func (s *Session) promote(ctx context.Context, name secret.Name, p Promotion) (D
 		if err != nil {
 			return err
 		}
-		e.Detail = "promoted to " + string(p.To)
+		e.Detail = promotedDetail + string(p.To)
 		sec, err := s.promotable(tx, t, name, p)
 		if err != nil {
 			return err

@@ -41,7 +41,7 @@ func (s *Session) Restage(ctx context.Context, name secret.Name, m Restage) (Det
 		if !sec.Deletion.IsZero() {
 			return secret.ErrDeleted
 		}
-		e.Detail = "label " + string(m.Label)
+		e.Detail = labelDetail + string(m.Label)
 		move, err := m.resolve(tx, t, sec)
 		if err != nil {
 			return err

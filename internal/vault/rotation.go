@@ -54,7 +54,7 @@ func (s *Session) SetRotation(ctx context.Context, name secret.Name, p RotationP
 	if err := p.check(); err != nil {
 		return Rotation{}, s.Refused(ctx, audit.Update, name, err)
 	}
-	return s.editRotation(ctx, audit.Update, policy.Update, name, "rotation set", func(tx store.Tx, t *store.Tenant, d *rotationRow) error {
+	return s.editRotation(ctx, audit.Update, policy.Update, name, rotationSet, func(tx store.Tx, t *store.Tenant, d *rotationRow) error {
 		for _, used := range p.Uses {
 			sec, err := s.load(tx, t, policy.Read, used)
 			if err != nil || !sec.Deletion.IsZero() {

@@ -115,6 +115,8 @@ type Vault struct {
 	hashers  chan struct{}      // who hashes a password puts one in
 	sweep    sweep
 	asked    chan struct{} // holds one word for the rotation worker
+	feeds    feeds
+	streams  streams
 	cancel   context.CancelFunc
 	tasks    sync.WaitGroup
 	closing  sync.Once
@@ -244,12 +246,13 @@ type Stats struct {
 	Tenants  int64
 	TreeSize int64             // entries with a place in the log
 	Keys     int               // unwrapped tenant keys in memory
+	Streams  int               // of events, that somebody follows
 	Refused  map[string]uint64 // by limits, since the start; by a kind of RefusalKinds
 }
 
 // Stats returns figures for the metrics.
 func (v *Vault) Stats(ctx context.Context) (Stats, error) {
-	s := Stats{Keys: v.keys.len(), Refused: v.refused.read()}
+	s := Stats{Keys: v.keys.len(), Streams: v.streams.len(), Refused: v.refused.read()}
 	var err error
 	if s.Store, err = v.store.Stats(ctx); err != nil {
 		return Stats{}, v.answer(err)

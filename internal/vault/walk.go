@@ -28,6 +28,7 @@ type walker struct {
 	batch  store.PlacedBatch
 	places []audit.Place // of batch
 	record audit.Record  // stored form of the last entry read
+	placed audit.Place   // and where it stands
 }
 
 type place struct{ position, index int64 }
@@ -71,17 +72,28 @@ func (w *walker) done() bool {
 
 // next returns the next entry; ok is false at the end.
 func (w *walker) next() (e audit.Entry, ok bool, err error) {
+	at, ok, err := w.advance()
+	if err != nil || !ok {
+		return e, false, err
+	}
+	e, err = w.entry(at)
+	return e, err == nil, err
+}
+
+// advance makes the next record the current one, and returns where it stands; ok
+// is false at the end.
+func (w *walker) advance() (p place, ok bool, err error) {
 	if w.done() {
-		return e, false, nil
+		return p, false, nil
 	}
 	if len(w.queue) == 0 {
 		if w.queue, err = w.fill(); err != nil {
-			return e, false, err
+			return p, false, err
 		}
 	}
-	p := w.queue[0]
+	p = w.queue[0]
 	if p.position != w.at {
-		return e, false, fmt.Errorf("%w: no place for entry %d", errBrokenLog, w.at)
+		return p, false, fmt.Errorf("%w: no place for entry %d", errBrokenLog, w.at)
 	}
 	w.queue = w.queue[1:]
 	if w.newest {
@@ -89,8 +101,15 @@ func (w *walker) next() (e audit.Entry, ok bool, err error) {
 	} else {
 		w.at++
 	}
-	e, err = w.read(p)
-	return e, err == nil, err
+	w.placed, err = w.own(p)
+	return p, err == nil, err
+}
+
+// entry decodes the current record, which stands at p.
+func (w *walker) entry(p place) (audit.Entry, error) {
+	e, err := w.record.Entry()
+	e.Index, e.Seq = p.index, w.placed.Seq
+	return e, err
 }
 
 // errBrokenLog is a log whose rows contradict each other.
@@ -147,17 +166,6 @@ func (w *walker) find(from, to int64) ([]place, error) {
 		}
 	}
 	return places, nil
-}
-
-// read returns the entry at a place.
-func (w *walker) read(p place) (audit.Entry, error) {
-	at, err := w.own(p)
-	if err != nil {
-		return audit.Entry{}, err
-	}
-	e, err := w.record.Entry()
-	e.Index, e.Seq = p.index, at.Seq
-	return e, err
 }
 
 // seek makes the record with this leaf index the current one.

@@ -372,7 +372,7 @@ func (d *draft) store(tx store.Tx, e *audit.Entry, p Put) (*store.Secret, error)
 	}
 	v := d.version
 	v.Number, v.Created = sec.Last, now
-	e.Version, e.NewVersion = v.Number.String(), v.Number.String()
+	e.Version, e.NewVersion, e.Detail = v.Number.String(), v.Number.String(), labelsIn(labelsOf(sec, v.Number))
 	edit := tx.EditSecrets(d.tenant.ID)
 	if d.old == nil {
 		return sec, errors.Join(edit.Create(sec), edit.AddVersion(sec.ID, v))

@@ -44,6 +44,7 @@ var outcomes = []outcome{
 	{secret.ErrConflict, http.StatusConflict},
 	{secret.ErrExists, http.StatusConflict},
 	{secret.ErrDeleted, http.StatusConflict},
+	{secret.ErrGone, http.StatusGone},
 	{secret.ErrNoGenerator, http.StatusUnprocessableEntity},
 	{secret.ErrTooMany, http.StatusTooManyRequests},
 	{secret.ErrInternal, http.StatusInternalServerError},
