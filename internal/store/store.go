@@ -44,6 +44,9 @@ var (
 	ErrUnknownOutcome = errors.New("outcome of the commit is unknown")
 	// ErrNewerSchema is a store written by a newer release.
 	ErrNewerSchema = errors.New("store has a newer schema than this release knows")
+	// ErrOlderSchema is a store that an older release has written, and that is
+	// not to be brought up to date here: it is only read.
+	ErrOlderSchema = errors.New("store has the schema of an older release")
 	// ErrLocked is an embedded store that another process has open.
 	ErrLocked = errors.New("store is in use by another process")
 )
@@ -57,6 +60,8 @@ type Store interface {
 	// Look is View for an f that reads once, by a key, and so needs no snapshot: it
 	// is cheaper where a snapshot costs. A second read by f may fail.
 	Look(ctx context.Context, f func(Reader) error) error
+
+	Snapshotter
 
 	// Update runs f in a transaction, durable on return. It may run f again
 	// after a serialization failure; only the last run counts. An error of f
@@ -118,6 +123,7 @@ type Reader interface {
 	Credentials() CredentialReader
 	Documents() DocumentReader
 	Log() LogReader
+	Rows() RowReader
 }
 
 // Tx reads and writes. Reads see the transaction's own writes.
@@ -135,6 +141,7 @@ type Tx interface {
 	EditCredentials() CredentialWriter
 	EditDocuments() DocumentWriter
 	EditLog() LogWriter
+	AddRows() RowWriter
 	Leases() Leases
 }
 

@@ -35,12 +35,12 @@ const (
 	acquireTimeout = 5 * time.Second
 	// statementTimeout is when the server gives a statement up.
 	statementTimeout = 10 * time.Second
-	// lockTimeout is when a statement gives up waiting for another transaction.
-	lockTimeout = 5 * time.Second
 	// idleTimeout is when the server ends a session that forgot its transaction,
-	// as a node does that was stopped. It is shorter than lockTimeout, so that
-	// those whom its locks hold up go on and do not fail.
-	idleTimeout = 3 * time.Second
+	// as a node does that was stopped: its locks are not to hold up the others.
+	idleTimeout = 5 * time.Second
+	// snapshotPause is how long who reads for long may stand still, on a slow disk
+	// say, before the server takes it for gone.
+	snapshotPause = 10 * time.Minute
 	// lateness is how much longer than the server this side waits for a statement.
 	lateness = 2 * time.Second
 )
@@ -48,7 +48,7 @@ const (
 // sessionDefaults are settings of every session, unless the URL has them.
 var sessionDefaults = map[string]time.Duration{
 	"statement_timeout":                   statementTimeout,
-	"lock_timeout":                        lockTimeout,
+	"lock_timeout":                        statementTimeout / 2,
 	"idle_in_transaction_session_timeout": idleTimeout,
 }
 
@@ -99,6 +99,15 @@ func parse(c Config) (*pgxpool.Config, error) {
 func forMigrating(p *pgxpool.Config) *pgx.ConnConfig {
 	c := p.ConnConfig.Copy()
 	c.RuntimeParams["statement_timeout"] = "0"
+	return c
+}
+
+// forSnapshot is the configuration of a connection that reads for long: between
+// two of its statements whoever reads may take its time.
+func forSnapshot(p *pgxpool.Config) *pgxpool.Config {
+	c := p.Copy()
+	c.MaxConns, c.MinConns = 1, 0
+	c.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = fmt.Sprint(snapshotPause.Milliseconds())
 	return c
 }
 

@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,6 +28,7 @@ const (
 	stateUnknownTx     = "08007"
 	stateUnknownCommit = "40003"
 	stateNoFunction    = "42883"
+	stateNoTable       = "42P01"
 )
 
 // unavailable are the classes of errors that are of the database and not of
@@ -60,7 +60,7 @@ func translate(err error) error {
 	case stateReadOnly, stateLockTimeout:
 		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 	}
-	if fatal(e) || unavailable[e.Code[:min(2, len(e.Code))]] {
+	if unavailable[e.Code[:min(2, len(e.Code))]] {
 		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 	}
 	return err
@@ -74,15 +74,9 @@ func refused(err error) bool {
 	if !errors.As(err, &e) {
 		return pgconn.SafeToRetry(err)
 	}
-	return severity(e) == "ERROR" && e.Code != stateUnknownTx && e.Code != stateUnknownCommit && e.Code[:min(2, len(e.Code))] != "08"
+	fatal := e.SeverityUnlocalized != "ERROR" || e.Severity == "FATAL" || e.Severity == "PANIC"
+	return !fatal && e.Code != stateUnknownTx && e.Code != stateUnknownCommit && e.Code[:min(2, len(e.Code))] != "08"
 }
-
-// fatal reports whether the server ended the session with the error: it was
-// told to, or the session had forgotten its transaction.
-func fatal(e *pgconn.PgError) bool { return severity(e) == "FATAL" || severity(e) == "PANIC" }
-
-// severity is the error's, in English wherever the server tells it.
-func severity(e *pgconn.PgError) string { return cmp.Or(e.SeverityUnlocalized, e.Severity) }
 
 // hasState reports whether an error is of a SQLSTATE.
 func hasState(err error, code string) bool {

@@ -39,6 +39,7 @@ import (
 // Store is an open store. It implements store.Store.
 type Store struct {
 	pool     *pgxpool.Pool
+	config   *pgxpool.Config
 	log      *slog.Logger
 	view     string // the statement that begins a View
 	wait     time.Duration
@@ -70,7 +71,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening store: %w", err)
 	}
-	s := &Store{pool: pool, log: c.Logger, view: "begin_view", wait: statementTimeout + lateness}
+	s := &Store{pool: pool, config: p, log: c.Logger, view: "begin_view", wait: statementTimeout + lateness}
 	if serializable(p) {
 		s.view = "begin_view_serializable"
 	}

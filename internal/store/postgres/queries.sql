@@ -582,6 +582,69 @@ SELECT 1 FROM leases WHERE name = $1 AND fence = $2 AND holder <> '' FOR SHARE
 -- name: lease_release
 UPDATE leases SET holder = '', expires = 0 WHERE name = $1 AND fence = $2
 
+-- name: lease_live
+SELECT name, holder, expires FROM leases WHERE holder <> '' AND expires > $1 ORDER BY name
+
+-- ── whole stores ───────────────────────────────────────────────────────────
+
+-- name: meta_list
+SELECT key, value FROM meta
+
+-- name: secret_rows
+SELECT {secret_columns} FROM secrets s WHERE s.tenant = $1 AND s.name > $2 ORDER BY s.name LIMIT $3
+
+-- name: version_rows
+SELECT v.number, v.id, v.kind, v.algorithm, v.key, v.created, v.envelope, v.ciphertext, v.secret FROM versions v
+WHERE v.tenant = $1 AND (v.secret, v.number) > ($2, $3) ORDER BY v.secret, v.number LIMIT $4
+
+-- name: consumer_rows
+SELECT c.secret, c.number, c.principal, c.day FROM consumers c
+WHERE c.tenant = $1 AND (c.secret, c.number, c.principal) > ($2, $3, $4)
+ORDER BY c.secret, c.number, c.principal LIMIT $5
+
+-- name: document_rows
+SELECT {document_columns} FROM documents d
+WHERE d.tenant = $1 AND (d.kind, d.id) > ($2, $3) ORDER BY d.kind, d.id LIMIT $4
+
+-- name: run_rows
+SELECT first, count, indices, last, hash FROM audit_runs WHERE tenant = $1 AND first > $2 ORDER BY first LIMIT $3
+
+-- name: tile_rows
+SELECT level, number, data FROM audit_tiles WHERE (level, number) >= ($1, $2) ORDER BY level, number LIMIT $3
+
+-- name: checkpoint_rows
+SELECT size, root, created, note FROM audit_checkpoints WHERE size > $1 ORDER BY size LIMIT $2
+
+-- name: consumer_add
+INSERT INTO consumers (tenant, secret, number, principal, day)
+SELECT v.tenant, v.secret, v.number, $4::bytea, $5::int8
+FROM versions v WHERE v.tenant = $1 AND v.secret = $2 AND v.number = $3
+ON CONFLICT DO NOTHING
+
+-- name: batch_copy
+-- Of a node that no process is: a batch's place names it.
+INSERT INTO audit_batches (first, node, batch, places, records) VALUES ($1, 0, $2, $3, $4)
+ON CONFLICT DO NOTHING
+
+-- name: pending_copy
+INSERT INTO audit_pending (node, batch, records) VALUES (0, $1, $2)
+ON CONFLICT DO NOTHING
+
+-- name: run_copy
+INSERT INTO audit_runs (tenant, first, count, last, hash, indices) VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT DO NOTHING
+
+-- name: tile_copy
+INSERT INTO audit_tiles (level, number, data) VALUES ($1, $2, $3)
+ON CONFLICT DO NOTHING
+
+-- name: tree_set
+UPDATE audit_tree SET size = $1, root = $2 WHERE one = 1 AND size = 0
+
+-- name: checkpoint_copy
+INSERT INTO audit_checkpoints (size, root, created, note) VALUES ($1, $2, $3, $4)
+ON CONFLICT DO NOTHING
+
 -- ── figures ────────────────────────────────────────────────────────────────
 
 -- name: size

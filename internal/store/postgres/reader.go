@@ -42,3 +42,6 @@ func (r *reader) Documents() store.DocumentReader { return documents{r} }
 
 // Log implements store.Reader.
 func (r *reader) Log() store.LogReader { return auditLog{r} }
+
+// Rows implements store.Reader.
+func (r *reader) Rows() store.RowReader { return rowReader{r} }

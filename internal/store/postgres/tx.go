@@ -186,5 +186,8 @@ func (t *tx) EditDocuments() store.DocumentWriter { return documentWriter{t} }
 // EditLog implements store.Tx.
 func (t *tx) EditLog() store.LogWriter { return logWriter{t} }
 
+// AddRows implements store.Tx.
+func (t *tx) AddRows() store.RowWriter { return rowWriter{t} }
+
 // Leases implements store.Tx.
 func (t *tx) Leases() store.Leases { return leases{t} }

@@ -30,7 +30,9 @@ type conn struct {
 }
 
 // openConn opens a database file that is there already, and runs the script.
-func openConn(path, setup string) (*conn, error) {
+func openConn(path, setup string) (*conn, error) { return openConnAs(path, setup, openReadWrite) }
+
+func openConnAs(path, setup string, access int32) (*conn, error) {
 	c := &conn{tls: libc.NewTLS(), stmts: make(map[string]*stmt)}
 	name, err := libc.CString(path)
 	if err != nil {
@@ -41,7 +43,7 @@ func openConn(path, setup string) (*conn, error) {
 	out := c.tls.Alloc(ptrSize)
 	defer c.tls.Free(ptrSize)
 	// No mutex: a connection has one goroutine at a time.
-	const flags = sqlite3.SQLITE_OPEN_READWRITE | sqlite3.SQLITE_OPEN_NOMUTEX | sqlite3.SQLITE_OPEN_EXRESCODE
+	flags := access | sqlite3.SQLITE_OPEN_NOMUTEX | sqlite3.SQLITE_OPEN_EXRESCODE
 	rc := sqlite3.Xsqlite3_open_v2(c.tls, name, out, flags, 0)
 	c.db = pointerAt(out)
 	if err := c.check(rc); err != nil {

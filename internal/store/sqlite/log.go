@@ -143,9 +143,17 @@ func (l auditLog) ReadTiles(ids []audit.TileID) ([][]byte, error) {
 	return tiles, nil
 }
 
+// numberBits is how much of a tile's row id is its number.
+const numberBits = 56
+
+// tileOf is the inverse of tileKey.
+func tileOf(key int64) audit.TileID {
+	return audit.TileID{Level: int(key >> numberBits), N: key & (1<<numberBits - 1)}
+}
+
 // tileKey packs a tile's level and number into one row id.
 func tileKey(id audit.TileID) (int64, error) {
-	const numberBits, maxLevel = 56, 1<<7 - 1
+	const maxLevel = 1<<7 - 1
 	if id.Level < 0 || id.Level > maxLevel || id.N < 0 || id.N >= 1<<numberBits {
 		return 0, fmt.Errorf("tile %d of level %d is out of range", id.N, id.Level)
 	}

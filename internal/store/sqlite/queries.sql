@@ -524,3 +524,52 @@ SELECT 1 FROM leases WHERE name = ?1 AND fence = ?2 AND holder <> ''
 
 -- name: lease_release
 UPDATE OR FAIL leases SET holder = '', expires = 0 WHERE name = ?1 AND fence = ?2
+
+-- name: lease_live
+SELECT name, holder, expires FROM leases WHERE holder <> '' AND expires > ?1 ORDER BY name
+
+-- ── whole stores ───────────────────────────────────────────────────────────
+
+-- name: meta_list
+SELECT m.key, e.data FROM meta m CROSS JOIN cells e ON e.n = m.cell ORDER BY m.key
+
+-- name: secret_rows
+SELECT {secret_columns} FROM secrets s WHERE s.tenant = {tenant} AND s.name > ?2 ORDER BY s.name LIMIT ?3
+
+-- name: version_rows
+SELECT v.number, v.id, v.kind, v.algorithm, v.key, v.created, v.envelope,
+	(SELECT data FROM cells WHERE n = v.cell), 0, v.secret
+FROM versions v
+WHERE v.tenant = {tenant} AND (v.secret, v.number) > (?2, ?3) ORDER BY v.secret, v.number LIMIT ?4
+
+-- name: consumer_rows
+SELECT secret, number, principal, day FROM consumers
+WHERE tenant = {tenant} AND (secret, number, principal) > (?2, ?3, ?4)
+ORDER BY secret, number, principal LIMIT ?5
+
+-- name: document_rows
+SELECT {document_columns} FROM documents d
+WHERE d.tenant = {owner} AND (d.kind, d.id) > (?2, ?3) ORDER BY d.kind, d.id LIMIT ?4
+
+-- name: run_rows
+SELECT first, count, indices, last, hash FROM audit_runs WHERE tenant = ?1 AND first > ?2 ORDER BY first LIMIT ?3
+
+-- name: tile_rows
+SELECT id, data FROM audit_tiles WHERE id >= ?1 ORDER BY id LIMIT ?2
+
+-- name: checkpoint_rows
+SELECT size, root, created, note FROM audit_checkpoints WHERE size > ?1 ORDER BY size LIMIT ?2
+
+-- name: consumer_add
+INSERT OR FAIL INTO consumers (tenant, secret, number, principal, day)
+SELECT v.tenant, v.secret, v.number, ?4, ?5
+FROM versions v WHERE v.tenant = {tenant} AND v.secret = ?2 AND v.number = ?3
+
+-- name: tile_add
+INSERT INTO audit_tiles (id, data) VALUES (?1, ?2)
+
+-- name: tree_set
+UPDATE OR FAIL audit_tree SET size = ?1, root = ?2 WHERE size = 0
+
+-- name: checkpoint_copy
+INSERT INTO audit_checkpoints (size, root, created, note) VALUES (?1, ?2, ?3, ?4)

@@ -112,6 +112,9 @@ func TestQueryPlans(t *testing.T) {
 		"tree":                "SCAN audit_tree",   // it has one row
 		"tree_move":           "SCAN audit_tree",
 		"checkpoint_unsigned": "SCAN audit_checkpoints USING", // a partial index that is all but empty
+		"tree_set":            "SCAN audit_tree",
+		"lease_live":          "SCAN leases", // they are few
+		"meta_list":           "SCAN m",      // all of them, and they are few
 		"touch":               "SCAN 2-ROW VALUES CLAUSE",
 	}
 	sorting := []string{

@@ -55,6 +55,9 @@ func (r *reader) Documents() store.DocumentReader { return documents{r} }
 // Log implements store.Reader.
 func (r *reader) Log() store.LogReader { return auditLog{r} }
 
+// Rows implements store.Reader.
+func (r *reader) Rows() store.RowReader { return rowReader{r} }
+
 // row reads the only row of a statement; ErrAbsent if there is none.
 func row[T any](s *stmt, scan func(*stmt, int) (T, error)) (T, error) {
 	defer s.reset()

@@ -20,6 +20,7 @@ type tx struct {
 	identity bool              // may have changed a row that says who a caller is
 	tenants  []secret.TenantID // whose secrets it may have changed
 	records  []audit.Record
+	batches  bool // has added batches of its own
 }
 
 // write returns a statement that changes rows.
@@ -143,6 +144,9 @@ func (t *tx) EditDocuments() store.DocumentWriter { return documentWriter{t} }
 
 // EditLog implements store.Tx.
 func (t *tx) EditLog() store.LogWriter { return logWriter{t} }
+
+// AddRows implements store.Tx.
+func (t *tx) AddRows() store.RowWriter { return rowWriter{t} }
 
 // Leases implements store.Tx.
 func (t *tx) Leases() store.Leases { return leases{t} }

@@ -59,6 +59,8 @@ type writer struct {
 	// What the group may have changed: who a caller is, and whose secrets.
 	identity bool
 	tenants  []secret.TenantID
+	// batches says that operations have added batches, since next was read.
+	batches bool
 
 	commits, ops atomic.Uint64
 	identities   atomic.Uint64
@@ -251,6 +253,9 @@ func (w *writer) transact(group []*op) error {
 			w.batch = audit.AppendBatch(w.batch, r)
 		}
 	}
+	if err := w.recount(); err != nil {
+		return err
+	}
 	if len(w.batch) > 0 {
 		w.batch = pad(w.batch, 0)
 		if _, err := w.conn.query("batch_add").int(1, w.next).blob(2, w.batch).run(); err != nil {
@@ -260,10 +265,23 @@ func (w *writer) transact(group []*op) error {
 	if err := w.conn.run("commit"); err != nil {
 		return err
 	}
+	w.batches = false
 	if len(w.batch) > 0 {
 		w.next++
 	}
 	return nil
+}
+
+// recount finds out the number of the next batch again, if operations have
+// added batches: in this group, or in one of which it is not known whether it
+// was committed.
+func (w *writer) recount() error {
+	if !w.batches {
+		return nil
+	}
+	last, err := row(w.conn.query("batch_last"), number)
+	w.next = last + 1
+	return err
 }
 
 func count[T any](list []T, is func(T) bool) (n int) {
@@ -284,6 +302,7 @@ func (w *writer) operate(o *op, alone bool) error {
 	o.records = t.records
 	w.identity = w.identity || t.identity
 	w.tenants = append(w.tenants, t.tenants...)
+	w.batches = w.batches || t.batches
 	if w.conn.fault != nil {
 		return w.conn.fault
 	}

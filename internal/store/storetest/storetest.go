@@ -43,6 +43,7 @@ func Run(t *testing.T, fresh Fresh) {
 		{"Documents", documentCases},
 		{"Leases", leaseCases},
 		{"Log", logCases},
+		{"Rows", rowCases},
 		{"Transactions", transactionCases},
 		{"Crossing", crossingCases},
 		{"Durability", durabilityCases},
