@@ -39,12 +39,14 @@ var floors = map[string]int{
 	".": 6,
 
 	"internal/rotation": 5,
+	"internal/backup":   5,
 
 	"internal/vault": 4,
 
 	"internal/store/sqlite":    3,
 	"internal/store/postgres":  3,
 	"internal/store/storetest": 3,
+	"internal/dump":            3,
 
 	"internal/store":   2,
 	"internal/rootkey": 2,
