@@ -90,6 +90,8 @@ func (c *canaries) throughCommands(s *subject, temporary string) {
 		{words: "server --config " + file("store = \""+value("broken configuration")), code: 2, env: []string{"SECRETS_MASTER_KEY=" + s.master}},
 		{words: "server --store sqlite:" + s.dir + " --listen " + freeAddress(c.t), code: 1, env: []string{"SECRETS_MASTER_KEY=" + s.master}},
 		{words: "dev --listen 192.0.2.1:1", code: 1},
+		{words: "migrate --from sqlite:" + s.dir + " --to sqlite:" + c.t.TempDir(), code: 1, env: []string{"SECRETS_MASTER_KEY=" + s.master}},
+		{words: "migrate --from sqlite:" + c.t.TempDir() + " --to sqlite:" + c.t.TempDir(), code: 1, env: []string{"SECRETS_MASTER_KEY=" + value("a short key")}},
 		{words: "login --user nobody", stdin: value("wrong password"), code: 4, env: []string{"FASTNESS_TOKEN="}},
 		{words: "login --jwt-file " + file(value("no JWT")), code: 4, env: []string{"FASTNESS_TOKEN="}},
 		{words: "logout", code: 0, env: []string{"FASTNESS_TOKEN="}},

@@ -20,7 +20,7 @@ const (
 type progress struct {
 	w     io.Writer // nil shows nothing
 	what  string
-	total int
+	total int // 0: not known, and there is only a count
 	width int
 	now   func() time.Time
 
@@ -45,7 +45,7 @@ func (p *progress) step() {
 	defer p.mu.Unlock()
 	p.done++
 	now := p.now()
-	if p.w == nil || now.Sub(p.started) < progressAfter || now.Sub(p.shown) < progressEvery && p.done < p.total {
+	if p.w == nil || now.Sub(p.started) < progressAfter || now.Sub(p.shown) < progressEvery && p.done != p.total {
 		return
 	}
 	p.shown = now
@@ -53,6 +53,9 @@ func (p *progress) step() {
 }
 
 func (p *progress) lineLocked() string {
+	if p.total == 0 {
+		return fmt.Sprintf("%s %d", p.what, p.done)
+	}
 	numbers := fmt.Sprintf(" %d/%d", p.done, p.total)
 	room := max(p.width-len(p.what)-len(numbers)-4, 4)
 	full := room * p.done / max(p.total, 1)

@@ -114,6 +114,10 @@ func readLogKeys(r store.Reader) (set audit.KeySet, keys storedKeys, err error) 
 	if err != nil {
 		return set, keys, err
 	}
+	return parseLogKeys(row)
+}
+
+func parseLogKeys(row []byte) (set audit.KeySet, keys storedKeys, err error) {
 	if err := json.Unmarshal(row, &keys); err != nil {
 		return set, keys, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
+	"encoding/hex"
 	"errors"
 	"fmt"
 
@@ -18,6 +19,15 @@ const (
 	metaDeployment = "deployment" // 16 random bytes: the salt of the root key
 	metaRoots      = "roots"      // check values of the root keys in use
 )
+
+// DeploymentID reads the id of the deployment whose store it is, in hexadecimal.
+func DeploymentID(r store.Reader) (string, error) {
+	id, err := r.Meta(metaDeployment)
+	if err != nil {
+		return "", fmt.Errorf("reading the deployment's id: %w", err)
+	}
+	return hex.EncodeToString(id), nil
+}
 
 // roots are the root keys of the deployment. While the root key changes there
 // are two, and a blob says which one wraps it.
@@ -68,12 +78,15 @@ func (v *Vault) openRootsOnce(ctx context.Context, master, previous *secretbuf.B
 	err := v.store.View(ctx, func(r store.Reader) error {
 		id, err := r.Meta(metaDeployment)
 		if fresh = errors.Is(err, store.ErrAbsent); fresh {
-			return nil
+			return refuseLoading(r)
 		}
 		if err != nil {
 			return err
 		}
 		copy(v.roots.id[:], id)
+		if err := refuseLoading(r); err != nil {
+			return err
+		}
 		stored, err = r.Meta(metaRoots)
 		return err
 	})
@@ -83,13 +96,13 @@ func (v *Vault) openRootsOnce(ctx context.Context, master, previous *secretbuf.B
 	if fresh {
 		rand.Read(v.roots.id[:])
 	}
-	if err := v.deriveRoots(master, previous); err != nil {
+	if err := v.roots.derive(master, previous); err != nil {
 		return err
 	}
 	if fresh {
 		err = v.createDeployment(ctx)
 	} else {
-		err = v.proveRoots(stored)
+		err = v.roots.prove(stored)
 	}
 	if err != nil {
 		v.roots.destroy()
@@ -97,15 +110,30 @@ func (v *Vault) openRootsOnce(ctx context.Context, master, previous *secretbuf.B
 	return err
 }
 
-func (v *Vault) deriveRoots(master, previous *secretbuf.Buffer) (err error) {
-	if v.roots.current, err = envelope.NewRoot(master, v.roots.id); err != nil {
+// ErrLoading refuses a store that is being filled, and is not whole yet.
+var ErrLoading = errors.New("the store is the target of a move or a restore that has not finished: run the same command again, and it goes on where it was")
+
+func refuseLoading(r store.Reader) error {
+	_, err := r.Meta(store.MetaLoading)
+	switch {
+	case err == nil:
+		return ErrLoading
+	case errors.Is(err, store.ErrAbsent):
+		return nil
+	}
+	return err
+}
+
+// derive makes the root keys of the deployment r.id.
+func (r *roots) derive(master, previous *secretbuf.Buffer) (err error) {
+	if r.current, err = envelope.NewRoot(master, r.id); err != nil {
 		return err
 	}
 	if previous == nil {
 		return nil
 	}
-	if v.roots.previous, err = envelope.NewRoot(previous, v.roots.id); err != nil {
-		v.roots.current.Destroy()
+	if r.previous, err = envelope.NewRoot(previous, r.id); err != nil {
+		r.current.Destroy()
 	}
 	return err
 }
@@ -125,9 +153,9 @@ func (v *Vault) createDeployment(ctx context.Context) error {
 	})
 }
 
-// proveRoots compares the given keys with the stored check values: the root
-// key in use, and behind it, while it changes, the one that takes its place.
-func (v *Vault) proveRoots(stored []byte) error {
+// prove compares the given keys with the stored check values: the root key in
+// use, and behind it, while it changes, the one that takes its place.
+func (r *roots) prove(stored []byte) error {
 	if len(stored) != checkSize && len(stored) != 2*checkSize {
 		return fmt.Errorf("key check value of %d bytes", len(stored))
 	}
@@ -135,7 +163,7 @@ func (v *Vault) proveRoots(stored []byte) error {
 	is := func(r *envelope.Root, check []byte) bool {
 		return r != nil && subtle.ConstantTimeCompare(checkOf(r), check) == 1
 	}
-	switch cur, prev := v.roots.current, v.roots.previous; {
+	switch cur, prev := r.current, r.previous; {
 	case len(next) > 0 && is(cur, next) && is(prev, inUse):
 		return nil
 	case len(next) > 0 && (is(cur, next) || is(cur, inUse)):

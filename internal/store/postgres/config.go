@@ -35,9 +35,12 @@ const (
 	acquireTimeout = 5 * time.Second
 	// statementTimeout is when the server gives a statement up.
 	statementTimeout = 10 * time.Second
+	// lockTimeout is when a statement gives up waiting for another transaction.
+	lockTimeout = 5 * time.Second
 	// idleTimeout is when the server ends a session that forgot its transaction,
-	// as a node does that was stopped: its locks are not to hold up the others.
-	idleTimeout = 5 * time.Second
+	// as a node does that was stopped. It is shorter than lockTimeout, so that
+	// those whom its locks hold up go on and do not fail.
+	idleTimeout = 3 * time.Second
 	// snapshotPause is how long who reads for long may stand still, on a slow disk
 	// say, before the server takes it for gone.
 	snapshotPause = 10 * time.Minute
@@ -48,7 +51,7 @@ const (
 // sessionDefaults are settings of every session, unless the URL has them.
 var sessionDefaults = map[string]time.Duration{
 	"statement_timeout":                   statementTimeout,
-	"lock_timeout":                        statementTimeout / 2,
+	"lock_timeout":                        lockTimeout,
 	"idle_in_transaction_session_timeout": idleTimeout,
 }
 

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -60,7 +61,7 @@ func translate(err error) error {
 	case stateReadOnly, stateLockTimeout:
 		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 	}
-	if unavailable[e.Code[:min(2, len(e.Code))]] {
+	if fatal(e) || unavailable[e.Code[:min(2, len(e.Code))]] {
 		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 	}
 	return err
@@ -74,9 +75,15 @@ func refused(err error) bool {
 	if !errors.As(err, &e) {
 		return pgconn.SafeToRetry(err)
 	}
-	fatal := e.SeverityUnlocalized != "ERROR" || e.Severity == "FATAL" || e.Severity == "PANIC"
-	return !fatal && e.Code != stateUnknownTx && e.Code != stateUnknownCommit && e.Code[:min(2, len(e.Code))] != "08"
+	return severity(e) == "ERROR" && e.Code != stateUnknownTx && e.Code != stateUnknownCommit && e.Code[:min(2, len(e.Code))] != "08"
 }
+
+// fatal reports whether the server ended the session with the error: it was
+// told to, or the session had forgotten its transaction.
+func fatal(e *pgconn.PgError) bool { return severity(e) == "FATAL" || severity(e) == "PANIC" }
+
+// severity is the error's, in English wherever the server tells it.
+func severity(e *pgconn.PgError) string { return cmp.Or(e.SeverityUnlocalized, e.Severity) }
 
 // hasState reports whether an error is of a SQLSTATE.
 func hasState(err error, code string) bool {

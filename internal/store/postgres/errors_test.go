@@ -34,6 +34,7 @@ func TestTranslate(t *testing.T) {
 		"login":              {state("28P01"), store.ErrUnavailable},
 		"unknown resolution": {state("08007"), store.ErrUnknownOutcome},
 		"unknown completion": {state("40003"), store.ErrUnknownOutcome},
+		"session ended":      {&pgconn.PgError{Severity: "FATAL", SeverityUnlocalized: "FATAL", Code: "25P03"}, store.ErrUnavailable},
 		"end of file":        {io.ErrUnexpectedEOF, store.ErrUnavailable},
 		"reset":              {&net.OpError{Op: "read", Err: errors.New("connection reset by peer")}, store.ErrUnavailable},
 		"our deadline":       {context.DeadlineExceeded, store.ErrUnavailable},
