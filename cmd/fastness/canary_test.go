@@ -88,6 +88,8 @@ func TestCanaries(t *testing.T) {
 	}
 	c.hostile(1)
 	c.standard(standard{values: 16, reads: 2, connections: 16})
+	s.byAWS(t, c.suite, 3)
+	c.wrongByAWS(s)
 	c.throughCommands(s, temporary)
 	c.throughRoutes(s) // with so many bad credentials that others must wait
 	c.aboutProcess(s)

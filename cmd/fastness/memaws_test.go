@@ -3,13 +3,17 @@ package main_test
 import (
 	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
@@ -82,4 +86,46 @@ func signingKey(secretAccessKey string, day time.Time) []byte {
 		key = m.Sum(nil)
 	}
 	return key
+}
+
+// wrongByAWS sends values through the front for AWS's clients in places where
+// none belongs, or that break around one, and reads some that are not there.
+func (c *canaries) wrongByAWS(s *subject) {
+	c.t.Helper()
+	creds := aws.Credentials{AccessKeyID: s.accessKeyID, SecretAccessKey: s.secretAccessKey}
+	send := func(operation, body string) {
+		c.t.Helper()
+		r, err := http.NewRequest(http.MethodPost, s.url+"/", strings.NewReader(body))
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/x-amz-json-1.1")
+		r.Header.Set("X-Amz-Target", "secretsmanager."+operation)
+		sum := sha256.Sum256([]byte(body))
+		if err := v4.NewSigner().SignHTTP(c.t.Context(), creds, r, hex.EncodeToString(sum[:]), "secretsmanager", "us-east-1", time.Now()); err != nil {
+			c.t.Fatal(err)
+		}
+		response, err := (&http.Client{Timeout: patience}).Do(r)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		defer response.Body.Close()
+		answer, err := io.ReadAll(response.Body)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		c.saw("answer to "+operation, fmt.Appendf(nil, "%v %s", response.Header, answer))
+	}
+	const token = `"ClientRequestToken":"aaaaaaaa-0000-4000-8000-000000000001"`
+	for _, operation := range []string{"CreateSecret", "PutSecretValue", "UpdateSecret", "GetSecretValue", "BatchGetSecretValue", "ListSecrets",
+		"RotateSecret", "PutResourcePolicy", "TagResource", "UpdateSecretVersionStage", "Unknown"} {
+		for i, form := range append([]string{
+			`{"Name":"aws/misplaced",` + token + `,"SecretString":{"%s":1}}`, `{"Name":"aws/misplaced",` + token + `,"SecretString":["%s"]}`,
+			`{"SecretId":"aws/misplaced",` + token + `,"SecretBinary":"%s"}`, `{"SecretId":"aws/none",` + token + `,"SecretString":"%s"}`,
+			`{"SecretId":"aws/misplaced",` + token + `,"SecretString":"%[1]s","SecretBinary":"%[1]s"}`, `{"SecretId":["%s"]}`,
+			`{"SecretId":"aws/misplaced","ResourcePolicy":{"%s":1}}`, `{"SecretId":"aws/misplaced","Tags":["%s"]}`, `{"NextToken":{"%s":1}}`,
+		}, misplaced...) {
+			send(operation, fmt.Sprintf(form, jsonEscaped([]byte(c.value(fmt.Sprintf("%s by AWS %d", operation, i))), false)))
+		}
+	}
 }
