@@ -100,14 +100,13 @@ func Decide(r Record, f Findings) Step {
 	return resume(r, f)
 }
 
-// resume goes on with a rotation that is still the secret's.
+// resume goes on with a rotation that is still the secret's. What was set but
+// not recorded is set again: a part of it may not have happened, such as
+// saving it, and the log is to tell of each step.
 func resume(r Record, f Findings) Step {
 	switch f.Pending {
 	case Works:
-		if r.State == StateTested {
-			return DoFinish
-		}
-		return DoTest
+		return Next(r.State)
 	case Fails:
 		if f.Current == Fails && f.Previous == Fails {
 			return DoStick

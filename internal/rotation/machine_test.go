@@ -38,8 +38,8 @@ func TestDecide(t *testing.T) {
 		repair   rotation.Step // were it stuck
 	}{
 		{"nothing happened", rotation.StatePending, rotation.Findings{old, fresh, f, w, f}, rotation.DoSet, rotation.DoAbandon},
-		{"set, not recorded", rotation.StatePending, rotation.Findings{old, fresh, w, f, f}, rotation.DoTest, rotation.DoFinish},
-		{"set, both work", rotation.StatePending, rotation.Findings{old, fresh, w, w, f}, rotation.DoTest, rotation.DoFinish},
+		{"set, not recorded", rotation.StatePending, rotation.Findings{old, fresh, w, f, f}, rotation.DoSet, rotation.DoFinish},
+		{"set, both work", rotation.StatePending, rotation.Findings{old, fresh, w, w, f}, rotation.DoSet, rotation.DoFinish},
 		{"set and recorded", rotation.StateSet, rotation.Findings{old, fresh, w, f, f}, rotation.DoTest, rotation.DoFinish},
 		{"tested", rotation.StateTested, rotation.Findings{old, fresh, w, f, f}, rotation.DoFinish, rotation.DoFinish},
 		{"undone behind our back", rotation.StateTested, rotation.Findings{old, fresh, f, w, f}, rotation.DoSet, rotation.DoAbandon},
