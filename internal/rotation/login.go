@@ -293,14 +293,15 @@ func (d *database) test(ctx context.Context, j *Job, w Which, try try) error {
 
 // proven returns the login that shows that the secret's user is its own, for
 // whoever writes a secret chooses the user that is changed, and a master may
-// change any: the current one, or, for the same user, the previous one.
+// change any: the current one, or the previous one, if that is of the same user
+// or of the very user that is to be changed.
 func proven(ctx context.Context, ls *logins, try try) (*login, error) {
 	ok, err := accepts(ctx, try, ls.current)
 	if ok || err != nil {
 		return ls.current, err
 	}
 	before := ls.previous
-	if before == nil || before.Username != ls.current.Username || before.address() != ls.current.address() {
+	if before == nil || before.Username != ls.current.Username && before.Username != ls.pending.Username || before.address() != ls.current.address() {
 		return nil, unverified(nil)
 	}
 	if ok, err = accepts(ctx, try, before); !ok && err == nil {
