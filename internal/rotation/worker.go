@@ -214,6 +214,9 @@ func (w *Worker) work(held *tenure, ref store.SecretRef) {
 		r := &run{worker: w, held: held, taken: taken, log: w.log.With("tenant", string(taken.Tenant), "secret", string(taken.Name))}
 		err = r.rotate(ctx)
 	}
+	if errors.Is(err, secret.ErrConflict) {
+		return // labels were moved meanwhile; the next look finds out what for
+	}
 	if err != nil && ctx.Err() == nil && !errors.Is(err, store.ErrFenced) {
 		w.log.ErrorContext(ctx, "keeping a rotation's journal", "secret", string(ref.Name), "error", err, "cause", secret.Of(err).Cause)
 	}
@@ -359,18 +362,30 @@ func (r *run) begin(ctx context.Context) error {
 		return err
 	}
 	defer func() { value.Release() }()
+	if value == nil {
+		if err := r.openPending(ctx); err != nil {
+			return err
+		}
+	}
 	next := r.record.Reached(StatePending, r.worker.now().UTC())
 	if err := r.taken.Begin(ctx, r.record.Token, value, next); err != nil {
 		return err
 	}
 	r.record, r.taken.PendingAt = next, r.record.Token
 	r.log.InfoContext(ctx, "rotation pending")
-	if value == nil {
-		r.job.Pending, err = r.taken.Open(ctx, r.record.Token)
-		return err
+	if value != nil {
+		r.job.Pending, value = value, nil
 	}
-	r.job.Pending, value = value, nil
 	return nil
+}
+
+// openPending opens the version that the target has stored itself.
+func (r *run) openPending(ctx context.Context) (err error) {
+	r.job.Pending, err = r.taken.Open(ctx, r.record.Token)
+	if err == nil && r.job.Pending == nil {
+		err = refused(nil, "the target has not stored the pending version under its token")
+	}
+	return err
 }
 
 // take takes one step and records it. An effect on the target begins with much

@@ -126,17 +126,26 @@ func (l *Lead) Take(ctx context.Context, ref store.SecretRef) (*Taken, error) {
 		k.Due, k.Next = k.row.Policy.due(t.ID, sec, k.vault().now())
 		k.Rotation = k.row.Rotation
 		for label, at := range map[secret.Label]*secret.VersionID{secret.Current: &k.CurrentAt, secret.Previous: &k.PreviousAt, secret.Pending: &k.PendingAt} {
-			if n := sec.Labels[label]; n != 0 {
-				v, err := r.Secrets(t.ID).Version(sec.ID, n)
-				if err != nil {
-					return err
-				}
-				*at = v.ID
+			if *at, err = labelled(r, t, sec, label); err != nil {
+				return err
 			}
 		}
 		return nil
 	})
 	return settled(k, l.vault.answer(err))
+}
+
+// labelled returns the id of the version that has a label; empty if none has.
+func labelled(r store.Reader, t *store.Tenant, sec *store.Secret, label secret.Label) (secret.VersionID, error) {
+	n := sec.Labels[label]
+	if n == 0 {
+		return "", nil
+	}
+	v, err := r.Secrets(t.ID).Version(sec.ID, n)
+	if err != nil {
+		return "", err
+	}
+	return v.ID, nil
 }
 
 func (k *Taken) vault() *Vault { return k.lead.vault }
@@ -227,7 +236,9 @@ func (k *Taken) Fail(ctx context.Context, step string, journal any, again time.T
 }
 
 // Finish moves AWSCURRENT to the pending version, takes AWSPENDING off, and
-// stores the journal of a rotation that is over, in one transaction.
+// stores the journal of a rotation that is over, in one transaction. If
+// somebody has moved either label since it was looked at, that is
+// secret.ErrConflict, and what it means has to be found out first.
 func (k *Taken) Finish(ctx context.Context, id secret.VersionID, journal any) error {
 	return k.end(ctx, "finished", journal, func(tx store.Tx, t *store.Tenant, sec *store.Secret, e *audit.Entry) error {
 		number, err := numberOf(tx, t, sec, id)
@@ -245,7 +256,7 @@ func (k *Taken) Finish(ctx context.Context, id secret.VersionID, journal any) er
 }
 
 // Abandon takes AWSPENDING off the version, if it is there, and stores the
-// journal of a rotation that is over.
+// journal of a rotation that is over. Labels that were moved are as in Finish.
 func (k *Taken) Abandon(ctx context.Context, id secret.VersionID, journal any) error {
 	return k.end(ctx, "abandoned", journal, func(tx store.Tx, t *store.Tenant, sec *store.Secret, e *audit.Entry) error {
 		number, err := numberOf(tx, t, sec, id)
@@ -266,6 +277,9 @@ func (k *Taken) end(ctx context.Context, step string, journal any, labels func(s
 		return err
 	}
 	return k.change(ctx, step, nil, func(tx store.Tx, t *store.Tenant, sec *store.Secret, e *audit.Entry) error {
+		if err := k.unmoved(tx, t, sec); err != nil {
+			return err
+		}
 		sec.Labels = maps.Clone(sec.Labels)
 		if err := labels(tx, t, sec, e); err != nil {
 			return err
@@ -278,6 +292,23 @@ func (k *Taken) end(ctx context.Context, step string, journal any, labels func(s
 		row.schedule(t, sec, now)
 		return row.write(tx, now)
 	})
+}
+
+// errMoved is a decision that was made about other labels than there are now.
+var errMoved = secret.Conflict("the secret's labels have moved meanwhile")
+
+// unmoved checks that the labels are still those that the worker decided by.
+func (k *Taken) unmoved(r store.Reader, t *store.Tenant, sec *store.Secret) error {
+	for label, was := range map[secret.Label]secret.VersionID{secret.Current: k.CurrentAt, secret.Pending: k.PendingAt} {
+		at, err := labelled(r, t, sec, label)
+		if err != nil {
+			return err
+		}
+		if at != was {
+			return errMoved
+		}
+	}
+	return nil
 }
 
 // Postpone has the worker look at a secret at which nothing is to be done, or
