@@ -60,7 +60,7 @@ bench: build ## speed and size, printed as ratios of one run
 	go test -tags=bench -run '^TestBench' -v -count=1 -timeout 2h ./cmd/fastness
 
 soak: build ## the long forms of the crash and load tests
-	go test -tags=soak -run '^TestSoak' -v -count=1 -timeout 8h ./cmd/fastness ./internal/vault
+	go test -tags=soak -run '^TestSoak' -v -count=1 -timeout 8h ./cmd/fastness ./internal/vault ./internal/rotation
 
 fuzz: ## every fuzz target for FUZZTIME (10s)
 	scripts/fuzz $(FUZZTIME)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"testing"
 	"time"
 
@@ -13,7 +14,14 @@ import (
 	"fastness/internal/testservers"
 )
 
-func TestMain(m *testing.M) { testservers.Main(m) }
+func TestMain(m *testing.M) {
+	rotation.WrapRotators(hooked)
+	if run := os.Getenv(childVariable); run != "" {
+		runChild(run)
+		return
+	}
+	testservers.Main(m)
+}
 
 // subject is a rotator under a strategy. A new rotator adds a row to subjects,
 // and the suite does the rest.
@@ -41,6 +49,8 @@ type specimen struct {
 	told func(token secret.VersionID, value []byte)
 	// store gives the target the means to store a version itself, if not nil.
 	store func(put func(token secret.VersionID, value []byte))
+	// asks gives the target the means to read a version, if not nil.
+	asks func(manager func(token secret.VersionID) []byte)
 	// spoil sets the credential on the target to something else; nil if nobody can.
 	spoil func()
 }

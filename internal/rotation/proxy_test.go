@@ -32,7 +32,8 @@ type proxy struct {
 	mu     sync.Mutex // guards the rest
 	target string
 	fault  fault
-	at     int // strike at this connection, counted from when it was armed
+	at     int  // strike at this connection, counted from when it was armed
+	all    bool // strike at all that follow, too
 	count  int
 	hit    bool
 }
@@ -63,10 +64,18 @@ func (p *proxy) arm(f fault, at int) {
 	p.fault, p.at, p.count, p.hit = f, at, 0, false
 }
 
+// armAll strikes at every connection from now on.
+func (p *proxy) armAll(f fault) {
+	p.arm(f, 1)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.all = true
+}
+
 func (p *proxy) disarm() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.at = 0
+	p.at, p.all = 0, false
 }
 
 func (p *proxy) struck() bool {
@@ -83,7 +92,7 @@ func (p *proxy) serve() {
 		}
 		p.mu.Lock()
 		p.count++
-		strike := p.at > 0 && p.count == p.at
+		strike := p.at > 0 && (p.count == p.at || p.all)
 		p.hit = p.hit || strike
 		f, target := p.fault, p.target
 		p.mu.Unlock()

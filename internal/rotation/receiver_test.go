@@ -15,12 +15,14 @@ import (
 )
 
 // receiver changes one password when AWS's events say so, as a program of a
-// tenant would. It reads the pending value from the store that is told to it.
+// tenant would. It reads the pending value from the store that is told to it,
+// or from the manager itself.
 type receiver struct {
 	mu     sync.Mutex // guards the rest
 	stored map[secret.VersionID]string
 	valid  string
 	makes  func(secret.VersionID, []byte) // stores the pending value itself; nil: it does not
+	asks   func(secret.VersionID) []byte  // the manager for a value, which is nil if there is none; nil: it is told
 	steps  map[string]int                 // requests by Webhook-Id
 }
 
@@ -48,6 +50,7 @@ func webhookReceiver(value string) func(testing.TB, *proxy) *specimen {
 			defer r.mu.Unlock()
 			r.stored[token] = string(value)
 		}
+		s.asks = func(manager func(secret.VersionID) []byte) { r.asks = manager }
 		if value == "receiver" {
 			s.store = func(put func(secret.VersionID, []byte)) { r.makes = put }
 		}
@@ -64,14 +67,14 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 		Step, SecretId     string
 		ClientRequestToken secret.VersionID
 	}
-	if err := json.Unmarshal(body, &e); err != nil || e.SecretId != "arn:test" {
+	if err := json.Unmarshal(body, &e); err != nil || e.SecretId == "" {
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.steps[request.Header.Get("Webhook-Id")]++
-	pending, known := r.stored[e.ClientRequestToken]
+	pending, known := r.version(e.ClientRequestToken)
 	switch e.Step {
 	case "createSecret":
 		if r.makes != nil && !known {
@@ -80,13 +83,25 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 			r.makes(e.ClientRequestToken, []byte(pending))
 		}
 	case "setSecret":
-		if known {
-			r.valid = pending
+		if !known {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
 		}
+		r.valid = pending
 	case "testSecret":
 		if pending != r.valid {
 			w.WriteHeader(http.StatusConflict)
 		}
 	}
 	io.WriteString(w, "{}")
+}
+
+// version returns the value of a version.
+func (r *receiver) version(token secret.VersionID) (value string, known bool) {
+	if r.asks == nil {
+		value, known = r.stored[token]
+		return value, known
+	}
+	answer := r.asks(token)
+	return string(answer), answer != nil
 }

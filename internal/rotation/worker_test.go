@@ -56,20 +56,25 @@ func (h *house) records(t *testing.T, name secret.Name) (now *rotation.Record, p
 	if err != nil {
 		t.Fatal(err)
 	}
+	now, past, err = parseRecords(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return now, past
+}
+
+// parseRecords reads a journal.
+func parseRecords(r vault.Rotation) (now *rotation.Record, past []rotation.Record, err error) {
 	if r.Active {
 		now = &rotation.Record{}
-		if err := json.Unmarshal(r.Journal, now); err != nil {
-			t.Fatal(err)
-		}
+		err = json.Unmarshal(r.Journal, now)
 	}
 	for _, entry := range r.History {
 		var record rotation.Record
-		if err := json.Unmarshal(entry, &record); err != nil {
-			t.Fatal(err)
-		}
+		err = errors.Join(err, json.Unmarshal(entry, &record))
 		past = append(past, record)
 	}
-	return now, past
+	return now, past, err
 }
 
 func (h *house) value(t *testing.T, name secret.Name, label secret.Label) string {
@@ -254,6 +259,46 @@ func TestWorkerSticksAndIsRepaired(t *testing.T) {
 	}
 	if h.value(t, "db", "") != string(repaired) {
 		t.Error("repairing changed the current value")
+	}
+}
+
+// A receiver says that it has stored the pending version, and has not: that is
+// told, and nothing else is asked of it.
+func TestWorkerMissesPendingVersion(t *testing.T) {
+	h := newHouse(t)
+	s := webhookReceiver("receiver")(t, nil) // which is not told where the manager is
+	s.store(func(secret.VersionID, []byte) {})
+	h.specimen(t, "hooked", s)
+	if _, err := h.s.AskRotation(context.Background(), "hooked"); err != nil {
+		t.Fatal(err)
+	}
+	h.once(t)
+	now, _ := h.records(t, "hooked")
+	if now == nil || now.State != "" || now.Class != rotation.Refused || !strings.Contains(now.Detail, "pending version") {
+		t.Errorf("%+v", now)
+	}
+	if h.value(t, "hooked", "") != string(s.value) || !s.logsIn(s.value) {
+		t.Error("something was changed")
+	}
+}
+
+// Somebody puts a version between the test of the new credential and the end of
+// the rotation: that one stays the current one.
+func TestWorkerYieldsToWhoPuts(t *testing.T) {
+	h := newHouse(t)
+	fastnesstest.Put(t, h.s, "app/password", "old")
+	h.policy(t, "app/password", vault.RotationPolicy{Rotator: "password"})
+	if _, err := h.s.AskRotation(context.Background(), "app/password"); err != nil {
+		t.Fatal(err)
+	}
+	ctx := watched(context.Background(), at("after testing pending", 1, func() { fastnesstest.Put(t, h.s, "app/password", "by hand") }))
+	if err := h.Once(ctx); err != nil {
+		t.Fatal(err)
+	}
+	h.once(t)
+	now, past := h.records(t, "app/password")
+	if now != nil || len(past) != 1 || past[0].State != rotation.StateAbandoned || h.value(t, "app/password", "") != "by hand" {
+		t.Errorf("%+v, %+v, current %q", now, past, h.value(t, "app/password", ""))
 	}
 }
 
