@@ -51,3 +51,10 @@ func TestSoakChangedBehindOurBack(t *testing.T) {
 func TestSoakTwoWorkers(t *testing.T) {
 	of(t, subjects(), func(t *testing.T, s subject) { twoWorkers(t, s, 0, 1, 2) })
 }
+
+// TestSoakConsumer is TestConsumer with a hundred rotations, for all subjects.
+func TestSoakConsumer(t *testing.T) {
+	for _, s := range changeable(t, subjects()) { // one after another: the window is measured
+		t.Run(s.name, func(t *testing.T) { consume(t, s, 100) })
+	}
+}
