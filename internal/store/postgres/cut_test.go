@@ -107,7 +107,13 @@ func openCut(t *testing.T) (*postgres.Store, *cutter) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := newCutter(t, u.Host)
+	return openCutAt(t, u)
+}
+
+func openCutAt(t *testing.T, server *url.URL) (*postgres.Store, *cutter) {
+	t.Helper()
+	c := newCutter(t, server.Host)
+	u := *server
 	u.Host = c.Addr().String()
 	s, err := postgres.Open(t.Context(), postgres.Config{URL: u.String()})
 	if err != nil {

@@ -160,6 +160,9 @@ func (s *Store) settle(number int64, cause error) error {
 	defer cancel()
 	for attempt := 1; number != 0; attempt++ {
 		committed, err := s.forbid(ctx, number)
+		if err == nil && committed {
+			err = s.confirm(ctx)
+		}
 		switch {
 		case err == nil && committed:
 			return nil
@@ -172,6 +175,19 @@ func (s *Store) settle(number int64, cause error) error {
 	}
 	s.log.Error("the outcome of a commit is unknown", "error", cause.Error())
 	return fmt.Errorf("%w: %w", store.ErrUnknownOutcome, cause)
+}
+
+// confirm commits something of no meaning. A commit that is there need not be on
+// the standby yet: the server shows it once nobody waits for the standby any
+// more, and who waited was cut off. It is there with this later one.
+func (s *Store) confirm(ctx context.Context) error {
+	conn, err := s.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	_, err = conn.Exec(ctx, queries["batch_forbid"], s.batches.node, s.batches.next())
+	return err
 }
 
 // forbid sees to it that a batch of this node is never committed, unless it
