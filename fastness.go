@@ -262,6 +262,7 @@ var (
 	ErrTooMany         = secret.ErrTooMany
 	ErrQuota           = secret.ErrQuota
 	ErrUnavailable     = secret.ErrUnavailable
+	ErrUnknownOutcome  = secret.ErrUnknownOutcome
 	ErrInternal        = secret.ErrInternal
 )
 

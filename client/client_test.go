@@ -125,7 +125,7 @@ func TestErrorsGoRound(t *testing.T) {
 	for _, sentinel := range []*secret.Error{
 		client.ErrNotFound, client.ErrUnauthenticated, client.ErrAccessDenied, client.ErrMFARequired, client.ErrInvalid,
 		client.ErrLimit, client.ErrExists, client.ErrConflict, client.ErrDeleted, client.ErrSuspended, client.ErrDecryption,
-		client.ErrNoGenerator, client.ErrTooMany, client.ErrQuota, client.ErrUnavailable, client.ErrInternal,
+		client.ErrNoGenerator, client.ErrTooMany, client.ErrQuota, client.ErrUnavailable, client.ErrUnknownOutcome, client.ErrInternal,
 	} {
 		s := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 			refuse(w, &secret.Error{Code: sentinel.Code, Field: "tags", Detail: "said why"})

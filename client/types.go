@@ -159,5 +159,6 @@ var (
 	ErrTooMany         = secret.ErrTooMany
 	ErrQuota           = secret.ErrQuota
 	ErrUnavailable     = secret.ErrUnavailable
+	ErrUnknownOutcome  = secret.ErrUnknownOutcome
 	ErrInternal        = secret.ErrInternal
 )

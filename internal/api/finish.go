@@ -45,7 +45,7 @@ func (c *call) level(code string) slog.Level {
 	switch {
 	case code == string(secret.ErrInternal.Code), code == string(secret.ErrDecryption.Code):
 		return slog.LevelError
-	case code == string(secret.ErrUnavailable.Code):
+	case code == string(secret.ErrUnavailable.Code), code == string(secret.ErrUnknownOutcome.Code):
 		return slog.LevelWarn
 	case c.api.logRequests:
 		return slog.LevelInfo

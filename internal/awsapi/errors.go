@@ -114,7 +114,7 @@ func (c *call) translate(e *secret.Error) *fault {
 		return &fault{Type: typeThrottling, Message: e.Error()}
 	case secret.ErrDecryption.Code:
 		return &fault{Type: typeDecryption, Message: "Secrets Manager can't decrypt the protected secret text using the provided KMS key."}
-	case secret.ErrUnavailable.Code:
+	case secret.ErrUnavailable.Code, secret.ErrUnknownOutcome.Code:
 		return &fault{Type: typeInternal, Message: "The service cannot do this now; try again."}
 	}
 	return &fault{Type: typeInternal, Message: "An error occurred on the server side."}

@@ -75,7 +75,7 @@ func (c *call) fail(f *fault) {
 // level is how loud a request is: our own faults always are.
 func (c *call) level(f *fault) slog.Level {
 	switch {
-	case f != nil && errors.Is(f, secret.ErrUnavailable):
+	case f != nil && (errors.Is(f, secret.ErrUnavailable) || errors.Is(f, secret.ErrUnknownOutcome)):
 		return slog.LevelWarn
 	case f != nil && (f.Type == typeInternal || f.Type == typeDecryption):
 		return slog.LevelError

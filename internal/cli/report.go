@@ -91,6 +91,7 @@ var hints = []struct {
 	{secret.ErrQuota, "`fastness quota show` tells what is used; an operator changes quotas"},
 	{secret.ErrSuspended, "an operator brings it back with `fastness tenant resume NAME`"},
 	{secret.ErrUnavailable, "nothing was changed unless `fastness audit list` says so; try again"},
+	{secret.ErrUnknownOutcome, "look whether it was done; `fastness audit list` tells, under the id below"},
 	{secret.ErrDecryption, "every other secret is unharmed; an older version may open: `fastness versions NAME`"},
 	{syscall.ECONNREFUSED, "is the server running? `fastness dev` starts one; FASTNESS_ADDR says where to look"},
 	{context.DeadlineExceeded, "--timeout gives it longer"},

@@ -83,6 +83,10 @@ var (
 	ErrNoGenerator = &Error{Code: "no_generator", Detail: "no rule makes a value for this name; give one, or use a name that contains \"password\" or \"api-key\""}
 	// ErrUnavailable is a store or an audit log that cannot be written now.
 	ErrUnavailable = &Error{Code: "unavailable", Detail: "the service cannot do this now; try again"}
+	// ErrUnknownOutcome is a change of which nobody knows whether it was made: the
+	// store went away while it committed. Under the same request token it can be
+	// sent again; of others the audit log tells.
+	ErrUnknownOutcome = &Error{Code: "outcome_unknown", Detail: "the store went away before it said whether this was done; look before you try again, or send it again under the same request token"}
 	// ErrInternal is a fault of ours.
 	ErrInternal = &Error{Code: "internal", Detail: "internal error"}
 )

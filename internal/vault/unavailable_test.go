@@ -108,7 +108,7 @@ func TestUnknownOutcome(t *testing.T) {
 	s := m.Tenant(t, "acme")
 	token := secret.NewVersionID()
 	m.store.die(1, true)
-	want(t, errOf(put(t, s, "db", "v", vault.Put{Token: token})), secret.ErrUnavailable)
+	want(t, errOf(put(t, s, "db", "v", vault.Put{Token: token})), secret.ErrUnknownOutcome)
 	m.store.die(0, false)
 	if w := must(put(t, s, "db", "v", vault.Put{Token: token}))(t); w.Created || w.Version != 1 {
 		t.Errorf("again: %+v", w)

@@ -277,7 +277,9 @@ func (v *Vault) answer(err error) error {
 		return nil
 	case errors.As(err, &known):
 		return plain(err, known)
-	case errors.Is(err, store.ErrUnavailable), errors.Is(err, store.ErrUnknownOutcome),
+	case errors.Is(err, store.ErrUnknownOutcome):
+		return secret.ErrUnknownOutcome.With(err)
+	case errors.Is(err, store.ErrUnavailable),
 		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return secret.ErrUnavailable.With(err)
 	case errors.Is(err, store.ErrAbsent):

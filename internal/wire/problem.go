@@ -50,6 +50,7 @@ var outcomes = []outcome{
 	{secret.ErrInternal, http.StatusInternalServerError},
 	{secret.ErrDecryption, http.StatusInternalServerError},
 	{secret.ErrUnavailable, http.StatusServiceUnavailable},
+	{secret.ErrUnknownOutcome, http.StatusServiceUnavailable},
 }
 
 // Status returns the HTTP status for a code; 500 for one that is unknown.
