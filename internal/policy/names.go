@@ -15,10 +15,11 @@ type nameTest struct {
 	patterns []namePattern
 }
 
-// namePattern is a pattern with what every name that matches it begins with.
+// namePattern is a pattern with what every name that matches it begins and ends
+// with.
 type namePattern struct {
 	types.Pattern
-	prefix string
+	prefix, suffix string
 }
 
 func (t *nameTest) accepts(name types.String) bool {
@@ -34,7 +35,7 @@ func nameTestOf(n ast.IsNode) (t nameTest, ok, all bool) {
 		if !isName(n.Arg) {
 			return nameTest{}, false, false
 		}
-		return nameTest{patterns: []namePattern{{n.Value, literalPrefix(n.Value)}}}, true, true
+		return nameTest{patterns: []namePattern{{n.Value, literalPrefix(n.Value), literalSuffix(n.Value)}}}, true, true
 	case ast.NodeTypeEquals:
 		t, ok = equalName(n)
 		return t, ok, ok
@@ -102,30 +103,83 @@ func constants(n ast.IsNode) (all []string, ok bool) {
 	return all, true
 }
 
-// maxKey bounds the keys of the index by prefix: so many characters tell names
-// apart well enough, and a name has no more prefixes to be looked up.
+// maxKey bounds the keys of the index by beginning and end: so many characters
+// tell names apart well enough, and a name has no more of them to be looked up.
 const maxKey = 64
 
-// key is how the index finds a statement: by a whole name or by its beginning.
+// key is how the index finds a statement: by a name, its beginning or end, or by
+// a tag.
 type key struct {
-	text  string
-	whole bool
+	text string
+	part part
 }
 
+// part says what of a secret a key is.
+type part uint8
+
+const (
+	whole part = iota
+	prefix
+	suffix
+	tag
+)
+
+// tagKey is the key of a tag. The length keeps tags apart that read alike.
+func tagKey(k, v string) key { return key{string(rune(len(k))) + k + v, tag} }
+
 // keys returns keys of which every accepted name has one; none if there are
-// names that begin with anything.
+// names that begin and end with anything.
 func (t *nameTest) keys() []key {
 	var all []key
 	for _, name := range t.exact {
-		all = append(all, key{name, true})
+		all = append(all, key{name, whole})
 	}
 	for _, p := range t.patterns {
-		if p.prefix == "" {
+		switch {
+		case p.prefix != "":
+			all = append(all, key{p.prefix[:min(len(p.prefix), maxKey)], prefix})
+		case p.suffix != "":
+			all = append(all, key{p.suffix[max(0, len(p.suffix)-maxKey):], suffix})
+		default:
 			return nil
 		}
-		all = append(all, key{p.prefix[:min(len(p.prefix), maxKey)], false})
 	}
 	return all
+}
+
+// literalSuffix is what every string that matches a pattern ends with, from
+// behind the last character that is written with an escape, or nothing if one
+// follows the last wildcard.
+func literalSuffix(p types.Pattern) string {
+	text := string(p.MarshalCedar())
+	text = text[1 : len(text)-1]
+	text = text[strings.LastIndexByte(text, '*')+1:]
+	if strings.ContainsRune(text, '\\') {
+		return ""
+	}
+	return text
+}
+
+// tagTest is a condition on a secret's tag: that it has this value.
+type tagTest struct{ tag, is types.String }
+
+// tagTestOf reads resource.getTag("…") == "…", either way round.
+func tagTestOf(n ast.IsNode) (t tagTest, ok bool) {
+	equals, ok := n.(ast.NodeTypeEquals)
+	if !ok {
+		return t, false
+	}
+	left, right := equals.Left, equals.Right
+	if valueOf(left) != nil {
+		left, right = right, left
+	}
+	get, ok := left.(ast.NodeTypeGetTag)
+	if !ok || variableOf(get.Left) != "resource" {
+		return t, false
+	}
+	k, constant := valueOf(get.Right).(types.String)
+	v, ok := valueOf(right).(types.String)
+	return tagTest{k, v}, ok && constant
 }
 
 // literalPrefix is what every string that matches a pattern begins with, up to

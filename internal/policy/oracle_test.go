@@ -33,7 +33,7 @@ var (
 	resources = rapid.SampledFrom([]string{
 		"resource is Secret", "resource is Secret", `resource == Secret::"a/b"`, `resource is Secret in Tenant::"shop"`, `resource == Secret::"A"`,
 	})
-	patterns = rapid.SampledFrom([]string{"*", "a*", "a/*", "*b", "a/b", "*/*", "A*", "a*c", "", `\*`, strings.Repeat("a", 66) + "*"})
+	patterns = rapid.SampledFrom([]string{"*", "a*", "a/*", "*b", "a/b", "*/*", "A*", "a*c", "", `\*`, `*\*b`, "*/b/c", "*a*", "*" + strings.Repeat("a", 66) + "/b", strings.Repeat("a", 66) + "*"})
 	atoms    = rapid.Custom(func(t *rapid.T) string {
 		switch rapid.IntRange(0, 13).Draw(t, "atom") {
 		case 0, 1, 2:
@@ -51,7 +51,10 @@ var (
 		case 8:
 			return `principal has service && principal.service == "shop"`
 		case 9:
-			return `resource.hasTag("team") && resource.getTag("team") == "red"`
+			k, v := rapid.SampledFrom([]string{"team", "tea"}).Draw(t, "tag"), rapid.SampledFrom([]string{"red", "blue", "", "mred"}).Draw(t, "value")
+			return fmt.Sprintf([]string{
+				`resource.hasTag(%[1]q) && resource.getTag(%[1]q) == %[2]q`, `resource.hasTag(%[1]q) && %[2]q == resource.getTag(%[1]q)`,
+			}[rapid.IntRange(0, 1).Draw(t, "order")], k, v)
 		case 10:
 			return fmt.Sprintf(`context has mfaAge && context.mfaAge < %d`, rapid.SampledFrom([]int{0, 60, 1000}).Draw(t, "age"))
 		case 11:
@@ -94,7 +97,7 @@ var (
 			Time: now, Address: rapid.SampledFrom([]string{"", "10.0.0.1", "::ffff:10.9.9.9", "192.0.2.1"}).Draw(t, "address"),
 			Secret: policy.Secret{
 				Name: secret.Name(rapid.SampledFrom(someNames).Draw(t, "name")), Look: policy.Present,
-				Tags:   rapid.SampledFrom([]map[string]string{nil, {"team": "red"}, {"team": "blue", "a": "b"}}).Draw(t, "tags"),
+				Tags:   rapid.SampledFrom([]map[string]string{nil, {"team": "red"}, {"team": "blue", "a": "b"}, {"tea": "mred", "team": ""}}).Draw(t, "tags"),
 				Access: rapid.SampledFrom([]secret.AccessPolicy{{}, {}, {AllowedServices: []string{"shop"}}, {RequiresMFA: true}}).Draw(t, "access"),
 			},
 		}

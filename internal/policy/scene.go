@@ -21,6 +21,8 @@ type place struct {
 	principal types.EntityUID
 	action    knownAction
 	resource  types.EntityUID
+	unseen    bool              // nobody has looked at the secret, nor at its tags
+	tags      map[string]string // of the secret
 }
 
 // notes are what a ruling rests on.
@@ -71,6 +73,7 @@ func (s *Set) setScene(sc *scene, r *Request, n *notes) bool {
 	sc.place = place{principal: r.Caller.uid, action: action, resource: s.tenant}
 	if action.onSecret {
 		sc.resource = types.NewEntityUID(secretType, types.String(r.Secret.Name))
+		sc.unseen, sc.tags = r.Secret.Look == Unseen, r.Secret.Tags
 	}
 	return true
 }

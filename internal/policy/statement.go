@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"iter"
+
 	"github.com/cedar-policy/cedar-go"
 	"github.com/cedar-policy/cedar-go/types"
 	"github.com/cedar-policy/cedar-go/x/exp/ast"
@@ -37,6 +39,24 @@ type scope struct {
 	kind      types.EntityType // of the principal
 	resource  types.EntityType
 	names     []nameTest // each of these must accept the secret's name
+	tags      []tagTest  // and each of these one of its tags
+}
+
+// keys walks the keys of the conditions that have some: of each condition, a
+// request that it holds for has at least one.
+func (s *scope) keys() iter.Seq[[]key] {
+	return func(yield func([]key) bool) {
+		for i := range s.names {
+			if keys := s.names[i].keys(); keys != nil && !yield(keys) {
+				return
+			}
+		}
+		for _, t := range s.tags {
+			if !yield([]key{tagKey(string(t.tag), string(t.is))}) {
+				return
+			}
+		}
+	}
 }
 
 // newStatement reads off a policy what the index needs.
@@ -137,6 +157,10 @@ func (s *statement) readCondition(n ast.IsNode) (all bool) {
 			return demand(&s.scope.principal, uid)
 		}
 	}
+	if test, ok := tagTestOf(n); ok {
+		s.scope.tags = append(s.scope.tags, test)
+		return false
+	}
 	test, ok, all := nameTestOf(n)
 	if !ok {
 		return false
@@ -166,6 +190,15 @@ func (s *scope) covers(p *place) bool {
 	}
 	for i := range s.names {
 		if !s.names[i].accepts(p.resource.ID) {
+			return false
+		}
+	}
+	return p.unseen || s.acceptsTags(p.tags)
+}
+
+func (s *scope) acceptsTags(tags map[string]string) bool {
+	for _, t := range s.tags {
+		if v, ok := tags[string(t.tag)]; !ok || v != string(t.is) {
 			return false
 		}
 	}
