@@ -109,11 +109,20 @@ func (s *Session) Put(ctx context.Context, name Name, p Put) (Written, error) {
 }
 
 // Rotate adds a version to a secret that exists. With a nil Put.Value the
-// server makes one by the rule for the name.
+// server makes one by the rule for the name, or, if the secret rotates by itself,
+// asks the worker for a rotation: Written.Version is then 0, and Rotation tells
+// how it stands.
 func (s *Session) Rotate(ctx context.Context, name Name, p Put) (Written, error) {
+	written, _, err := s.RotateOrAsk(ctx, name, p)
+	return written, err
+}
+
+// RotateOrAsk is Rotate, and tells how the rotation stood when it was asked for;
+// nil if a version was written.
+func (s *Session) RotateOrAsk(ctx context.Context, name Name, p Put) (Written, *Rotation, error) {
 	path, err := s.secretPath(ctx, name, "rotate")
 	if err != nil {
-		return Written{}, err
+		return Written{}, nil, err
 	}
 	r := request{method: http.MethodPost, path: path}
 	body := wire.RotateRequest{RequestToken: string(p.Token)}
@@ -121,8 +130,37 @@ func (s *Session) Rotate(ctx context.Context, name Name, p Put) (Written, error)
 		// A value that the server makes differs each time, so only a given one
 		// can be told from its repetition.
 		body.RequestToken, r.repeat = requestToken(p.Token), true
+		written, err := s.write(ctx, r, body, p)
+		return written, nil, err
 	}
-	return s.write(ctx, r, body, p)
+	return s.rotate(ctx, r, body)
+}
+
+// rotate sends a request without a value, whose reply is of one of two kinds.
+func (s *Session) rotate(ctx context.Context, r request, body wire.RotateRequest) (Written, *Rotation, error) {
+	r, release, err := withBody(r, body)
+	if err != nil {
+		return Written{}, nil, err
+	}
+	defer release()
+	a, err := s.client.call(ctx, r)
+	if err != nil {
+		return Written{}, nil, err
+	}
+	defer a.body.Release()
+	if a.status == http.StatusAccepted {
+		asked := new(Rotation)
+		if err := wire.DecodeReply(a.body, asked); err != nil {
+			return Written{}, nil, fmt.Errorf("reading the reply: %w", err)
+		}
+		return Written{Name: Name(asked.Name), NextRotation: asked.NextRotation}, asked, nil
+	}
+	var reply wire.Written
+	if err := wire.DecodeReply(a.body, &reply); err != nil {
+		return Written{}, nil, fmt.Errorf("reading the reply: %w", err)
+	}
+	written, err := writtenOf(reply, a.status)
+	return written, nil, err
 }
 
 func requestToken(t VersionID) string {
@@ -147,6 +185,10 @@ func (s *Session) write(ctx context.Context, r request, fields any, p Put) (Writ
 	if err != nil {
 		return Written{}, err
 	}
+	return writtenOf(reply, status)
+}
+
+func writtenOf(reply wire.Written, status int) (Written, error) {
 	version, err := secret.ParseVersion(reply.Version)
 	if err != nil {
 		return Written{}, fmt.Errorf("reading the reply: %w", err)

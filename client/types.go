@@ -11,6 +11,7 @@ import (
 	"fastness/internal/secretbuf"
 	"fastness/internal/store"
 	"fastness/internal/vault"
+	"fastness/internal/wire"
 )
 
 // Value holds secret bytes. It prints as "[secret]", is read with Bytes and
@@ -106,6 +107,14 @@ type (
 	AuditQuery    = vault.AuditQuery
 	ExportOptions = vault.ExportOptions
 	RedactQuery   = vault.RedactQuery
+)
+
+// How a secret rotates by itself, as the API tells it.
+type (
+	RotationPolicy = wire.RotationRequest
+	Rotation       = wire.Rotation
+	RotationRecord = wire.RotationRecord
+	RotationStep   = wire.RotationStep
 )
 
 // Provided is an Issuer or an Authority with what is told of it beside.

@@ -127,6 +127,16 @@ func (c *canaries) throughCommands(s *subject, temporary string) {
 		{words: "get works --json", shows: true},
 		{words: "rotate works/api-key"},
 		{words: "get works/api-key", shows: true},
+		{words: "rotation set works/api-key --rotator api-key --schedule 7d"},
+		{words: "rotate works/api-key --generate --wait"},
+		{words: "get works/api-key --json", shows: true},
+		{words: "rotation get works/api-key --json"},
+		{words: "rotation status works/api-key"},
+		{words: "rotation history works/api-key --json"},
+		{words: "rotation repair works/api-key", code: 1},
+		{words: "rotation pause works/api-key"},
+		{words: "rotation resume works/api-key"},
+		{words: "rotation remove works/api-key"},
 		{words: "list --json"},
 		{words: "due"},
 		{words: "describe works --json"},
@@ -185,6 +195,8 @@ func (c *canaries) throughCommands(s *subject, temporary string) {
 		switch {
 		case cmd.words == "get works/api-key":
 			c.learned(kindValue, "made by the server", out)
+		case cmd.words == "get works/api-key --json":
+			c.learned(kindValue, "made by the worker", []byte(jsonField(c.t, out, "value")))
 		case strings.HasPrefix(cmd.words, "token create"), strings.HasPrefix(cmd.words, "token rotate"):
 			c.learned("token", "made by command", []byte(jsonField(c.t, out, "token")))
 			last = jsonField(c.t, out, "id")

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"fastness/internal/identity"
+	"fastness/internal/rotation"
 	"fastness/internal/vault"
 )
 
@@ -46,6 +47,8 @@ type Config struct {
 	// Proxies are those before the server: what they forward of a client's address
 	// and certificate is believed, and what anybody else does is not looked at.
 	Proxies identity.Proxies
+	// Network says where rotators may connect to, which their configs are checked by.
+	Network rotation.Network
 	// Stopping, if set, ends when the server is about to stop: streams without
 	// an end of their own then end.
 	Stopping context.Context
@@ -59,6 +62,7 @@ type API struct {
 	logRequests bool
 	stopping    context.Context
 	proxies     identity.Proxies
+	network     rotation.Network
 	mux         *http.ServeMux
 	unrouted    func(code string, took time.Duration)
 }
@@ -75,7 +79,7 @@ func New(c Config) *API {
 		c.Stopping = context.Background()
 	}
 	a := &API{
-		vault: c.Vault, log: c.Logger, logRequests: c.LogRequests, stopping: c.Stopping, proxies: c.Proxies,
+		vault: c.Vault, log: c.Logger, logRequests: c.LogRequests, stopping: c.Stopping, proxies: c.Proxies, network: c.Network,
 		mux: http.NewServeMux(), unrouted: c.Metrics("", "unknown"),
 	}
 	for pattern, rows := range byPattern(routes) {

@@ -39,6 +39,9 @@ var matrixFixture = map[string]func(p matrixPlace) string{
 		name := "of/" + p.caller + "-password"
 		p.put(p.tenant, name, p.admin, "v")
 		must[any](p.service, 200, "PUT", secretPath(p.tenant, name)+"/stages/blue", p.admin, `{"version":"1"}`)
+		if strings.Contains(p.route.Pattern, "/rotation") {
+			must[any](p.service, 200, "PUT", secretPath(p.tenant, name)+"/rotation", p.admin, validBodies["RotationRequest"])
+		}
 		return name
 	},
 	"stage": func(matrixPlace) string { return "blue" },

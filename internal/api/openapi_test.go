@@ -262,6 +262,8 @@ func responses(r api.Route) object {
 		switch {
 		case status >= 400:
 			answer = object{"$ref": "#/components/responses/" + problemName(status)}
+		case status == http.StatusAccepted && r.Accepted != "":
+			answer["content"] = object{"application/json": object{"schema": ref(r.Accepted)}}
 		case status != http.StatusNoContent:
 			answer["content"] = object{r.MediaType(): object{"schema": ref(r.Response)}}
 		}
@@ -318,6 +320,8 @@ var bodies = map[string]any{
 	"RecoveryCodes": wire.RecoveryCodes{}, "SteppedUp": wire.SteppedUp{}, "Ceremony": wire.Ceremony{}, "CeremonyRequest": wire.CeremonyRequest{},
 	"KeyRotated": api.KeyRotated{}, "Identity": api.Identity{},
 	"ExportRequest": api.ExportRequest{}, "RedactRequest": api.RedactRequest{}, "Redacted": api.Redacted{},
+	"RotationRequest": wire.RotationRequest{}, "Rotation": wire.Rotation{}, "RotationRecord": wire.RotationRecord{},
+	"RotationStep": wire.RotationStep{}, "RotationHistory": wire.RotationHistory{},
 	"QuotasRequest": wire.QuotasRequest{}, "QuotasReply": wire.QuotasReply{}, "Quotas": secret.Quotas{}, "Use": secret.Use{},
 	"AccessPolicy": secret.AccessPolicy{}, "Problem": wire.Problem{},
 	"Event": wire.Event{}, "EventData": wire.EventData{},

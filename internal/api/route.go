@@ -26,6 +26,7 @@ type Route struct {
 
 	Request  string // schema of the body; "" for none
 	Response string // schema of the answer; "" for one without a body
+	Accepted string // schema of an answer with 202; "" for Response
 	Media    string // of the answer; "" is application/json
 	Success  []int  // statuses; nil is 200
 	Failures []int  // statuses besides those that every route of its kind has

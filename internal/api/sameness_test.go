@@ -44,6 +44,7 @@ var validBodies = map[string]string{
 	"RotateRequest":       `{"value":"v"}`,
 	"LabelRequest":        `{"version":"1"}`,
 	"QuotasRequest":       `{"secrets":1000}`,
+	"RotationRequest":     `{"rotator":"password"}`,
 	"TokenCreateRequest":  `{"principal":"p","grants":[{"role":"reader"}]}`,
 	"ExportRequest":       `{"nonce":"n"}`,
 

@@ -138,7 +138,7 @@ func (c *call) written(w vault.Written) error {
 }
 
 // rotate makes a new version, of a value that the body carries or of one made
-// by a rule.
+// by a rule; or asks for a rotation of a secret that rotates by itself.
 func rotate(c *call) error {
 	var put vault.Put
 	if c.body.Len() > 0 {
@@ -153,7 +153,10 @@ func rotate(c *call) error {
 			return reject(err)
 		}
 	}
-	written, err := rotation.Rotate(c.context(), c.session(), c.name, put)
+	written, asked, err := rotation.Rotate(c.context(), c.session(), c.name, put)
+	if asked != nil {
+		return c.rotation(http.StatusAccepted, *asked, err)
+	}
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 func (a *app) rotateCommand() *cobra.Command {
 	var value valueFlags
 	var generate bool
+	var wait waitFlags
 	cmd := a.command("rotate NAME", "Give a secret a new version", func(ctx context.Context, args []string) error {
 		name, err := parseName(args[0])
 		if err != nil {
@@ -37,9 +38,12 @@ func (a *app) rotateCommand() *cobra.Command {
 				}
 			}
 		}
-		written, err := s.Rotate(ctx, name, p)
+		written, asked, err := s.RotateOrAsk(ctx, name, p)
 		if err != nil {
 			return err
+		}
+		if asked != nil {
+			return a.asked(ctx, s, *asked, wait)
 		}
 		return a.say("rotated %s to version %s; the old value is at --stage previous", written.Name, written.Version)
 	})
@@ -48,12 +52,18 @@ pipe or a file and not empty, or --file. Without one the server makes it by the
 name: containing "api-key", 32 random bytes in hex; containing "password", 32
 random characters of a-zA-Z0-9!@#$%^&*. Any other name needs a value.
 
+A secret that rotates by itself ("fastness rotation set") gets its new value from
+its rotator, which changes the target too: the server's worker does it at once, and
+--wait tells the steps as they happen.
+
 The old value stays readable as --stage previous.`
 	cmd.Example = `fastness rotate db/password
 fastness rotate billing/api-key --generate
+fastness rotate db/app --wait
 new-password | fastness rotate ldap/bind
 fastness rotate tls/key --file server.key`
 	value.add(cmd)
+	wait.add(cmd)
 	cmd.Flags().BoolVar(&generate, "generate", false, "have the value made by the server; do not look at stdin")
 	cmd.MarkFlagsMutuallyExclusive("generate", "file")
 	return cmd

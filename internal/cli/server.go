@@ -62,7 +62,7 @@ func (a *app) server(ctx context.Context, c serverConfig) error {
 		worker.Grace = c.grace
 	}
 	return errors.Join(serve(ctx, server.Config{
-		Vault: v, Worker: worker, Listen: c.listen, Certificate: c.certificate, Key: c.key, TLS12: c.tls12,
+		Vault: v, Worker: worker, Network: c.rotationNetwork, Listen: c.listen, Certificate: c.certificate, Key: c.key, TLS12: c.tls12,
 		ClientCertificates: c.clientCertificates, Proxies: c.proxies,
 		MetricsListen: c.metricsListen, MaxConnections: c.connections, Grace: c.grace,
 		Logger: log, LogRequests: c.logRequests,

@@ -42,7 +42,7 @@ fastness run -- ./server`,
 		&cobra.Group{ID: groupAdmin, Title: "Administration:"},
 		&cobra.Group{ID: groupServe, Title: "Servers:"})
 	addTo(root, groupSecrets, a.putCommand(), a.getCommand(), a.listCommand(), a.describeCommand(), a.versionsCommand(),
-		a.rotateCommand(), a.updateCommand(), a.stageCommand(), a.deleteCommand(), a.restoreCommand(), a.dueCommand(),
+		a.rotateCommand(), a.rotationCommand(), a.updateCommand(), a.stageCommand(), a.deleteCommand(), a.restoreCommand(), a.dueCommand(),
 		a.runCommand(), a.importCommand(), a.exportCommand())
 	addTo(root, groupLogin, a.loginCommand(), a.logoutCommand(), a.mfaCommand(), a.passwordCommand())
 	addTo(root, groupAdmin, a.auditCommand(), a.principalCommand(), a.issuerCommand(), a.caCommand(), a.tokenCommand(), a.accessKeyCommand(), a.tenantCommand(), a.quotaCommand(), a.keyCommand())

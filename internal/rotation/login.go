@@ -156,6 +156,19 @@ func (d *database) Check(current *secretbuf.Buffer) error {
 	return nil
 }
 
+// Looks implements Looker.
+func (d *database) Looks(current *secretbuf.Buffer) ([]string, error) {
+	l, err := d.login(current)
+	if err != nil {
+		return nil, err
+	}
+	defer l.release()
+	if l.Master == "" {
+		return nil, nil
+	}
+	return []string{l.Master}, nil
+}
+
 // Target implements Targeter.
 func (d *database) Target(current *secretbuf.Buffer) (string, error) {
 	l, err := d.login(current)

@@ -1,6 +1,7 @@
 package rotation
 
 import (
+	"slices"
 	"time"
 
 	"fastness/internal/secret"
@@ -45,12 +46,23 @@ type Record struct {
 	State   State
 	Started time.Time
 	Changed time.Time // when the state was last written
+	Passed  []Passed  `json:",omitempty"` // the states so far, in order
 
 	Attempts    int       // failed ones since the state last changed
 	Class       Class     // of the last failure
 	Detail      string    // the same, in words
 	NextAttempt time.Time // not before then; zero for at once
 }
+
+// Passed is a state that a rotation has reached, and when.
+type Passed struct {
+	State State
+	At    time.Time
+}
+
+// maxPassed bounds Record.Passed: a target that is set back again and again
+// passes the same states each time.
+const maxPassed = 20
 
 // Answer says whether a credential works.
 type Answer int
@@ -162,7 +174,9 @@ const (
 
 // Reached returns the record after a step succeeded.
 func (r Record) Reached(s State, now time.Time) Record {
-	return Record{ID: r.ID, Token: r.Token, From: r.From, State: s, Started: r.Started, Changed: now}
+	passed := append(slices.Clip(r.Passed), Passed{s, now})
+	passed = passed[max(0, len(passed)-maxPassed):]
+	return Record{ID: r.ID, Token: r.Token, From: r.From, State: s, Started: r.Started, Changed: now, Passed: passed}
 }
 
 // Failed returns the record after a step failed: with a time for the next

@@ -15,18 +15,31 @@ package rotation
 
 import (
 	"context"
+	"errors"
 	"strings"
 
+	"fastness/internal/audit"
 	"fastness/internal/secret"
 	"fastness/internal/secretbuf"
 	"fastness/internal/vault"
 )
 
 // Rotate gives a secret a new version: p.Value, or, if that is nil, one made
-// by the rules of Generate. The rules for p are those of vault.Session.Put.
-func Rotate(ctx context.Context, s *vault.Session, name secret.Name, p vault.Put) (vault.Written, error) {
+// by the rules of Generate. The rules for p are those of vault.Session.Put. A
+// secret that rotates by itself gets no version without a value: Rotate asks for
+// a rotation then, and returns how it stands.
+func Rotate(ctx context.Context, s *vault.Session, name secret.Name, p vault.Put) (vault.Written, *Status, error) {
 	p.Make = Generate
-	return s.Rotate(ctx, name, p)
+	written, err := s.Rotate(ctx, name, p)
+	if !errors.Is(err, vault.ErrRotates) {
+		return written, nil, err
+	}
+	if p.Token != "" {
+		err = secret.Invalid("requestToken", "only with a value, for a secret that rotates by itself")
+		return vault.Written{}, nil, s.Refused(ctx, audit.Rotate, name, err)
+	}
+	status, err := StatusOf(s.AskRotation(ctx, name))
+	return vault.Written{}, &status, err
 }
 
 // Generate makes a value for a secret without a rotator, by its name: one that

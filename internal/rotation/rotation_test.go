@@ -89,12 +89,12 @@ func TestGeneratedRotationIsIdempotent(t *testing.T) {
 	s := f.Tenant(t, "acme")
 	fastnesstest.Put(t, s, "db/password", "old")
 	put := vault.Put{Token: "0123456789abcdef0123456789abcdef"}
-	first, err := rotation.Rotate(ctx, s, "db/password", put)
+	first, _, err := rotation.Rotate(ctx, s, "db/password", put)
 	if err != nil {
 		t.Fatal(err)
 	}
 	value := fastnesstest.Get(t, s, "db/password", fastness.Selector{})
-	again, err := rotation.Rotate(ctx, s, "db/password", put)
+	again, _, err := rotation.Rotate(ctx, s, "db/password", put)
 	if err != nil || again.Version != first.Version {
 		t.Errorf("the repeat is version %d with error %v, want version %d", again.Version, err, first.Version)
 	}
@@ -110,13 +110,13 @@ func TestRefusalsComeBeforeTheRule(t *testing.T) {
 	s := f.Tenant(t, "acme")
 	fastnesstest.Put(t, s, "certificate", "x")
 	reader := f.Session(f.Caller(t, "acme", fastness.TokenSpec{Grants: []fastness.Grant{{Role: fastness.Reader}}}), "")
-	if _, err := rotation.Rotate(ctx, reader, "certificate", vault.Put{}); !errors.Is(err, secret.ErrAccessDenied) {
+	if _, _, err := rotation.Rotate(ctx, reader, "certificate", vault.Put{}); !errors.Is(err, secret.ErrAccessDenied) {
 		t.Errorf("reader: %v, want ErrAccessDenied", err)
 	}
-	if _, err := rotation.Rotate(ctx, s, "absent", vault.Put{}); !errors.Is(err, secret.ErrNotFound) {
+	if _, _, err := rotation.Rotate(ctx, s, "absent", vault.Put{}); !errors.Is(err, secret.ErrNotFound) {
 		t.Errorf("absent: %v, want ErrNotFound", err)
 	}
-	if _, err := rotation.Rotate(ctx, s, "certificate", vault.Put{}); !errors.Is(err, secret.ErrNoGenerator) {
+	if _, _, err := rotation.Rotate(ctx, s, "certificate", vault.Put{}); !errors.Is(err, secret.ErrNoGenerator) {
 		t.Errorf("no rule: %v, want ErrNoGenerator", err)
 	}
 }

@@ -57,6 +57,12 @@ type Targeter interface {
 	Target(current *secretbuf.Buffer) (string, error)
 }
 
+// Looker is a Rotator that looks up other secrets.
+type Looker interface {
+	// Looks returns their names or ARNs, given the secret's current value.
+	Looks(current *secretbuf.Buffer) ([]string, error)
+}
+
 // ErrMadeElsewhere is returned by Make when the target has stored the pending
 // version itself, under the job's token.
 var ErrMadeElsewhere = errors.New("the pending value was stored by the target")
@@ -144,7 +150,11 @@ func decodeConfig(config *secretbuf.Buffer, dst any) error {
 	err := wire.Decode(config, dst)
 	var invalid *secret.Error
 	if errors.As(err, &invalid) {
-		return misconfigured("rotationConfig."+invalid.Field, invalid.Detail)
+		field := "rotationConfig"
+		if invalid.Field != "body" { // which is the whole
+			field += "." + invalid.Field
+		}
+		return misconfigured(field, invalid.Detail)
 	}
 	return err
 }

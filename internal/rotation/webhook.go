@@ -78,6 +78,9 @@ func parseWebhook(config *secretbuf.Buffer, n Network) (Rotator, error) {
 	return &webhook{c.URL, c.Key, c.Value == "receiver", c.Password, time.Duration(c.Timeout) * time.Second, n.transport(s.roots), time.Now}, nil
 }
 
+// Looks implements Looker.
+func (w *webhook) Looks(*secretbuf.Buffer) ([]string, error) { return []string{w.key}, nil }
+
 // checkURL wants https; plain http where private addresses are allowed, for
 // receivers on the same machine.
 func checkURL(text string, n Network) error {

@@ -7,11 +7,11 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
 	"fastness/internal/secret"
-	"fastness/internal/secretbuf"
 	"fastness/internal/store"
 	"fastness/internal/vault"
 )
@@ -111,8 +111,10 @@ func (w *Worker) finish(work context.Context, cut context.CancelFunc) {
 }
 
 // round hands out all the work that there is now, until ctx ends. The work
-// itself goes on until its own context does.
+// itself goes on until its own context does. No secret is taken twice in a
+// round, so that one whose journal cannot be written does not keep it busy.
 func (w *Worker) round(ctx, work context.Context) error {
+	seen := map[store.SecretRef]bool{}
 	for {
 		if found, err := w.vault.HasRotations(ctx); err != nil || !found {
 			return err
@@ -124,6 +126,10 @@ func (w *Worker) round(ctx, work context.Context) error {
 		refs, err := held.lead.Work(ctx, window)
 		if err != nil {
 			return err
+		}
+		refs = slices.DeleteFunc(refs, func(ref store.SecretRef) bool { return seen[ref] })
+		for _, ref := range refs {
+			seen[ref] = true
 		}
 		if started, err := w.start(ctx, held, refs); err != nil || started == 0 {
 			return err
@@ -207,14 +213,14 @@ func (w *Worker) work(held *tenure, ref store.SecretRef) {
 		}
 	}()
 	taken, err := held.lead.Take(ctx, ref)
-	if errors.Is(err, secret.ErrNotFound) {
-		return // deleted, suspended or purged meanwhile
-	}
 	if err == nil {
 		r := &run{worker: w, held: held, taken: taken, log: w.log.With("tenant", string(taken.Tenant), "secret", string(taken.Name))}
 		err = r.rotate(ctx)
 	}
-	if errors.Is(err, secret.ErrConflict) {
+	switch {
+	case errors.Is(err, secret.ErrNotFound), errors.Is(err, store.ErrAbsent):
+		return // deleted, purged or suspended meanwhile, or its rotation removed
+	case errors.Is(err, secret.ErrConflict):
 		return // labels were moved meanwhile; the next look finds out what for
 	}
 	if err != nil && ctx.Err() == nil && !errors.Is(err, store.ErrFenced) {
@@ -240,11 +246,11 @@ func (r *run) rotate(ctx context.Context) error {
 	if err := r.load(); err != nil {
 		return err
 	}
-	if !r.taken.Active && !r.taken.Asked && !r.taken.Due {
+	switch {
+	case r.taken.Policy.Paused, r.taken.Stuck && !r.taken.Asked:
+		return r.taken.Postpone(ctx, time.Time{})
+	case !r.taken.Active && !r.taken.Asked && !r.taken.Due:
 		return r.taken.Postpone(ctx, r.taken.Next)
-	}
-	if r.record.State == StateStuck && !r.taken.Asked {
-		return r.taken.Fail(ctx, "stuck", r.record, time.Time{}, asOf(r.record))
 	}
 	var err error
 	if r.rotator, err = r.parse(); err != nil {
@@ -271,14 +277,7 @@ func (r *run) load() error {
 
 // parse makes the rotator; without a name the secret's decides.
 func (r *run) parse() (Rotator, error) {
-	if r.taken.Policy.Rotator != "" {
-		return Parse(r.taken.Policy.Rotator, r.taken.Policy.Config, r.worker.network)
-	}
-	name := r.taken.Name
-	if !canGenerate(name) {
-		return nil, misconfigured("rotator", secret.ErrNoGenerator.Detail)
-	}
-	return generator{func() *secretbuf.Buffer { return generate(name) }}, nil
+	return rotatorOf(r.taken.Name, r.taken.Policy, r.worker.network)
 }
 
 // prepare opens what the rotator works with.

@@ -92,6 +92,8 @@ type Config struct {
 	// Worker, if set, runs while the server serves. Serve returns when it has
 	// nothing in hand any more.
 	Worker *rotation.Worker
+	// Network says where rotators may connect to, as the worker was told.
+	Network rotation.Network
 }
 
 func (c Config) withDefaults() Config {
@@ -159,7 +161,7 @@ func Listen(c Config) (*Server, error) {
 	m := newMetrics(c.Vault)
 	s.figures = m.handler()
 	s.api = api.New(api.Config{
-		Vault: c.Vault, Logger: c.Logger, LogRequests: c.LogRequests, Metrics: m.route, Stopping: s.stopping, Proxies: c.Proxies,
+		Vault: c.Vault, Logger: c.Logger, LogRequests: c.LogRequests, Metrics: m.route, Stopping: s.stopping, Proxies: c.Proxies, Network: c.Network,
 	})
 	if c.Front != nil {
 		s.front = c.Front(m.route)

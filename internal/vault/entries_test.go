@@ -41,8 +41,11 @@ func TestEveryCallLeavesAnEntry(t *testing.T) {
 	for _, m := range methods {
 		for who, c := range map[string]*vault.Caller{"reader": reader, "operator": op, "admin": admin} {
 			if who == "operator" && slices.Contains([]string{"Purge", "Delete", "Restore", "CreateBare", "Create principal", "Delete principal",
-				"Create person", "RemovePassword", "Delete person", "Delete policy"}, m.name) {
+				"Create person", "RemovePassword", "Delete person", "Delete policy", "RemoveRotation"}, m.name) {
 				continue // once is enough
+			}
+			if who != "reader" && m.name == "RepairRotation" {
+				continue // none is stuck
 			}
 			before := len(entries(t, f, "", audit.Filter{})) + 1
 			err := m.call(t, f, c, "acme", "db")

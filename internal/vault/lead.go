@@ -209,6 +209,12 @@ func (k *Taken) Begin(ctx context.Context, id secret.VersionID, value *secretbuf
 		Value: value, Token: id, Labels: []secret.Label{secret.Pending},
 		within: func(tx store.Tx, t *store.Tenant, sec *store.Secret, e *audit.Entry) error {
 			e.Detail = rotationPending
+			// A value that nobody uses yet is no rotation: the secret stays due.
+			stored, err := tx.Secrets(t.ID).Secret(sec.Name)
+			if err != nil {
+				return err
+			}
+			sec.LastRotated = stored.LastRotated
 			return k.store(tx, t, sec, journal, time.Time{})
 		},
 	})
@@ -227,11 +233,9 @@ func (k *Taken) Save(ctx context.Context, step string, journal any, again time.T
 // so. The worker looks again at the given time; zero is never.
 func (k *Taken) Fail(ctx context.Context, step string, journal any, again time.Time, failure error) error {
 	return k.change(ctx, step, failure, func(tx store.Tx, t *store.Tenant, sec *store.Secret, _ *audit.Entry) error {
-		err := k.store(tx, t, sec, journal, again)
-		if again.IsZero() {
-			sec.WorkAt = time.Time{}
-		}
-		return err
+		return k.save(tx, t, sec, journal, func(row *rotationRow) {
+			row.Active, row.Asked, row.Stuck = true, false, again.IsZero()
+		}, again)
 	})
 }
 
@@ -286,7 +290,7 @@ func (k *Taken) end(ctx context.Context, step string, journal any, labels func(s
 		}
 		now := k.vault().now()
 		row := k.row
-		row.Journal, row.Active, row.Asked = nil, false, false
+		row.Journal, row.Active, row.Asked, row.Stuck = nil, false, false, false
 		row.History = append([]json.RawMessage{record}, row.History...)
 		row.History = row.History[:min(len(row.History), maxHistory)]
 		row.schedule(t, sec, now)
@@ -315,8 +319,9 @@ func (k *Taken) unmoved(r store.Reader, t *store.Tenant, sec *store.Secret) erro
 // cannot be yet, at another time.
 func (k *Taken) Postpone(ctx context.Context, until time.Time) error {
 	return k.edit(ctx, func(tx store.Tx, t *store.Tenant, sec *store.Secret) error {
-		if sec.WorkAt = until; until.IsZero() {
-			k.row.schedule(t, sec, k.vault().now())
+		k.row.schedule(t, sec, k.vault().now())
+		if !until.IsZero() && !k.row.Policy.Paused {
+			sec.WorkAt = until
 		}
 		return nil
 	})
@@ -324,6 +329,10 @@ func (k *Taken) Postpone(ctx context.Context, until time.Time) error {
 
 // store puts the journal of a rotation under way into its row.
 func (k *Taken) store(tx store.Tx, t *store.Tenant, sec *store.Secret, journal any, again time.Time) error {
+	return k.save(tx, t, sec, journal, func(row *rotationRow) { row.Active, row.Asked, row.Stuck = true, false, false }, again)
+}
+
+func (k *Taken) save(tx store.Tx, t *store.Tenant, sec *store.Secret, journal any, state func(*rotationRow), again time.Time) error {
 	if err := tx.Leases().Check(rotationLease, k.lead.fence); err != nil {
 		return err
 	}
@@ -335,9 +344,9 @@ func (k *Taken) store(tx store.Tx, t *store.Tenant, sec *store.Secret, journal a
 		return err
 	}
 	now := k.vault().now()
-	row.Active, row.Asked = true, false
+	state(row)
 	row.schedule(t, sec, now)
-	if !again.IsZero() && !sec.WorkAt.IsZero() {
+	if !again.IsZero() && !row.Policy.Paused {
 		sec.WorkAt = again
 	}
 	return row.write(tx, now)

@@ -186,6 +186,12 @@ var methods = []method{
 	onSecret("ResumeRotation", audit.Rotate, true, func(_ testing.TB, s *vault.Session, name secret.Name) error {
 		return errOf(s.ResumeRotation(ctx, name))
 	}),
+	onSecret("RepairRotation", audit.Rotate, true, func(_ testing.TB, s *vault.Session, name secret.Name) error {
+		return errOf(s.RepairRotation(ctx, name))
+	}),
+	onSecret("RemoveRotation", audit.Update, true, func(_ testing.TB, s *vault.Session, name secret.Name) error {
+		return s.RemoveRotation(ctx, name)
+	}),
 	onSecret("Restage", audit.Label, true, func(_ testing.TB, s *vault.Session, name secret.Name) error {
 		return errOf(s.Restage(ctx, name, vault.Restage{Label: "m"}))
 	}),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"time"
 
 	"fastness/internal/audit"
 	"fastness/internal/envelope"
@@ -216,6 +217,8 @@ func (c *secretCopy) add(v *Vault, r store.Reader, t *store.Tenant, sec *store.S
 func (c *secretCopy) store(tx store.Tx, t secret.TenantID, sec *store.Secret, p Promotion) (*store.Secret, error) {
 	made := *sec
 	made.ID, made.Name, made.Revision = c.id, p.To, 0
+	// The rotation stays with the secret that is copied.
+	made.WorkAt, made.NextRotation = time.Time{}, made.Metadata.RotationInterval.Next(made.LastRotated)
 	made.Labels, made.AWS, sec.AWS = maps.Clone(sec.Labels), sec.AWS.Clone(), sec.AWS.Clone()
 	if err := p.Change(&sec.AWS, &made.AWS); err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"fastness/internal/policy"
 	"fastness/internal/schedule"
 	"fastness/internal/secret"
+	"fastness/internal/secretbuf"
 	"fastness/internal/store"
 )
 
@@ -21,59 +23,138 @@ const (
 	rotationKind = "rotation"
 	// MaxUses is how many other secrets a rotation may look up.
 	MaxUses = 10
+	// OverdueAfter is how long a secret may be due before somebody should look.
+	OverdueAfter = time.Hour
+)
+
+// When the worker looks at secrets that rotate by themselves, but not now: it
+// never gets there. All others have no such time at all.
+var (
+	workPaused = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+	workStuck  = time.Date(9999, 1, 2, 0, 0, 0, 0, time.UTC)
 )
 
 // RotationPolicy is how a secret is rotated by itself.
 type RotationPolicy struct {
-	Rotator  string          `json:"rotator"`          // empty: the name decides
-	Config   json.RawMessage `json:"config,omitempty"` // of the rotator; it was checked
-	Schedule string          `json:"schedule,omitzero"`
+	Rotator  string          `json:"rotator"`           // empty: the name decides
+	Config   json.RawMessage `json:"config,omitempty"`  // of the rotator; it was checked
+	Schedule string          `json:"schedule,omitzero"` // empty: the secret's interval
 	Duration string          `json:"duration,omitzero"`
 	// Uses are the secrets that the rotator may look up. Whoever set the policy
 	// could read them.
 	Uses   []secret.Name `json:"uses,omitempty"`
 	Paused bool          `json:"paused,omitzero"`
+
+	// Check, if set, is given the secret's current value once the caller of
+	// SetRotation is known to be allowed; nil if there is none. Its error refuses
+	// the policy. It returns the secrets, by name or ARN, that the rotator will
+	// look up besides Uses.
+	Check func(current *secretbuf.Buffer) (uses []string, err error) `json:"-"`
 }
 
 // Rotation is a secret's policy with the journal of its rotations. The
 // journal's records are the worker's: nobody else knows what is in them.
 type Rotation struct {
+	Name    secret.Name       `json:"name"`
 	Policy  RotationPolicy    `json:"policy"`
 	Active  bool              `json:"active,omitzero"` // Journal is of a rotation that is not over
 	Asked   bool              `json:"asked,omitzero"`  // somebody wants one now
+	Stuck   bool              `json:"stuck,omitzero"`  // the one under way is given up until somebody asks
 	Journal json.RawMessage   `json:"journal,omitempty"`
 	History []json.RawMessage `json:"history,omitempty"` // of those that are over, newest first
+
+	LastRotated  time.Time `json:"-"`
+	NextRotation time.Time `json:"-"` // when it is due by its policy
+	Overdue      bool      `json:"-"` // it has been due for more than OverdueAfter
 }
 
 // errNoRotation is a secret that does not rotate by itself.
 var errNoRotation = &secret.Error{Code: secret.ErrNotFound.Code, Detail: "the secret does not rotate by itself; set a rotation first"}
 
-// SetRotation has a secret rotate by itself, or changes how. A rotation under
-// way goes on with the new policy. The rotator's config is the caller's to check.
+// SetRotation has a secret rotate by itself, or changes how. A schedule that is
+// one of the intervals becomes the secret's. Whether rotations are paused, and
+// one that is under way, stay as they are. The rotator's config is the caller's
+// to check.
 func (s *Session) SetRotation(ctx context.Context, name secret.Name, p RotationPolicy) (Rotation, error) {
-	if err := p.check(); err != nil {
+	uses, err := s.checkCurrent(ctx, name, p.Check)
+	for _, ref := range uses {
+		p.Uses = append(slices.Clip(p.Uses), nameIn(ref))
+	}
+	slices.Sort(p.Uses)
+	p.Uses = slices.Compact(p.Uses)
+	if err == nil {
+		err = p.check()
+	}
+	if err != nil {
 		return Rotation{}, s.Refused(ctx, audit.Update, name, err)
 	}
-	return s.editRotation(ctx, audit.Update, policy.Update, name, rotationSet, func(tx store.Tx, t *store.Tenant, d *rotationRow) error {
+	return s.editRotation(ctx, audit.Update, policy.Update, name, rotationSet, func(tx store.Tx, t *store.Tenant, sec *store.Secret, d *rotationRow) error {
 		for _, used := range p.Uses {
-			sec, err := s.load(tx, t, policy.Read, used)
-			if err != nil || !sec.Deletion.IsZero() {
+			other, err := s.load(tx, t, policy.Read, used)
+			if err != nil || !other.Deletion.IsZero() {
 				return secret.Invalid("uses", "names of secrets that the caller may read")
 			}
 		}
-		d.Policy = p
+		next := p
+		if interval := schedule.Interval(p.Schedule); interval.Valid() {
+			sec.Metadata.RotationInterval, next.Schedule = interval, ""
+		}
+		next.Paused, next.Check = d.Policy.Paused || p.Paused, nil
+		d.Name, d.Policy = name, next
 		return nil
 	})
+}
+
+// checkCurrent opens the secret's current value for check. What it finds out
+// about the caller, the transaction decides again.
+func (s *Session) checkCurrent(ctx context.Context, name secret.Name, check func(*secretbuf.Buffer) ([]string, error)) ([]string, error) {
+	if check == nil {
+		return nil, nil
+	}
+	var f found
+	err := s.vault.store.View(ctx, func(r store.Reader) (err error) {
+		f.key.release() // of a run that failed
+		f = found{}
+		if f.tenant, err = s.active(r); err != nil {
+			return err
+		}
+		if _, err = s.load(r, f.tenant, policy.Update, name); err != nil {
+			return err
+		}
+		f.secret, f.version, err = r.Secrets(f.tenant.ID).Find(name, store.Selector{}, s.caller.principal)
+		if errors.Is(err, store.ErrAbsent) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		f.key, err = s.vault.key(r, f.tenant.ID, f.version.Key, f.version.Algorithm)
+		return err
+	})
+	defer f.key.release()
+	if err != nil {
+		return nil, s.vault.answer(err)
+	}
+	if f.version == nil {
+		return check(nil)
+	}
+	value, err := f.open()
+	if err != nil {
+		return nil, err
+	}
+	defer value.Release()
+	return check(value)
 }
 
 func (p RotationPolicy) check() error {
 	if len(p.Uses) > MaxUses {
 		return secret.Limited("uses", fmt.Sprintf("at most %d secrets", MaxUses))
 	}
-	if p.Schedule == "" && p.Duration != "" {
-		return secret.Invalid("duration", "it belongs to a schedule")
+	windowless := p.Schedule == "" || schedule.Interval(p.Schedule).Valid()
+	if windowless && p.Duration != "" {
+		return secret.Invalid("duration", "it belongs to a schedule with windows")
 	}
-	if p.Schedule == "" {
+	if windowless {
 		return nil
 	}
 	_, err := schedule.Parse(p.Schedule, p.Duration, schedule.MinGap)
@@ -97,15 +178,24 @@ func (s *Session) Rotation(ctx context.Context, name secret.Name) (Rotation, err
 			return errNoRotation
 		}
 		if err == nil {
-			found = d.Rotation
+			found = d.told(sec, s.vault.now())
 		}
 		return err
 	})
 	return settled(found, err)
 }
 
+// told is the rotation with what its secret says.
+func (d *rotationRow) told(sec *store.Secret, now time.Time) Rotation {
+	r := d.Rotation
+	r.Name, r.LastRotated, r.NextRotation = sec.Name, sec.LastRotated, sec.NextRotation
+	r.Overdue = !r.Policy.Paused && now.Sub(sec.NextRotation) > OverdueAfter
+	return r
+}
+
 // AskRotation has a secret rotate now, or a rotation that waits go on now. One
-// that is stuck is repaired: it ends with the credential that works.
+// that is stuck is repaired: it ends with the credential that works. The
+// worker does it, soon after the answer.
 func (s *Session) AskRotation(ctx context.Context, name secret.Name) (Rotation, error) {
 	return s.changeRotation(ctx, name, "rotation asked for", func(r *Rotation) error {
 		if r.Policy.Paused {
@@ -113,6 +203,49 @@ func (s *Session) AskRotation(ctx context.Context, name secret.Name) (Rotation, 
 		}
 		r.Asked = true
 		return nil
+	})
+}
+
+// RepairRotation is AskRotation for a rotation that is stuck, and for no other.
+func (s *Session) RepairRotation(ctx context.Context, name secret.Name) (Rotation, error) {
+	return s.changeRotation(ctx, name, "rotation repair asked for", func(r *Rotation) error {
+		switch {
+		case !r.Stuck:
+			return secret.Conflict("no rotation of the secret is stuck")
+		case r.Policy.Paused:
+			return secret.Conflict("the rotation is paused; resume it first")
+		}
+		r.Asked = true
+		return nil
+	})
+}
+
+// RemoveRotation ends that a secret rotates by itself, and drops the journal.
+// One that is under way must end first, unless it is stuck: its pending version
+// then keeps its label.
+func (s *Session) RemoveRotation(ctx context.Context, name secret.Name) error {
+	return s.edit(ctx, audit.Update, name, func(tx store.Tx, t *store.Tenant, e *audit.Entry) error {
+		e.Detail = "rotation removed"
+		sec, err := s.load(tx, t, policy.Update, name)
+		if err != nil {
+			return err
+		}
+		d, err := readRotation(tx, t.ID, sec.ID)
+		switch {
+		case errors.Is(err, store.ErrAbsent):
+			return errNoRotation
+		case err != nil:
+			return err
+		case d.Active && !d.Stuck:
+			return secret.Conflict("a rotation is under way; wait for its end")
+		}
+		if err := dropRotation(tx, t.ID, sec.ID); err != nil {
+			return err
+		}
+		now := s.vault.now()
+		sec.WorkAt, sec.NextRotation = time.Time{}, sec.Metadata.RotationInterval.Next(sec.LastRotated)
+		sec.Changed = later(sec, now)
+		return stale(tx.EditSecrets(t.ID).Update(sec))
 	})
 }
 
@@ -135,7 +268,7 @@ func (s *Session) ResumeRotation(ctx context.Context, name secret.Name) (Rotatio
 
 // changeRotation changes the rotation of a secret that has one.
 func (s *Session) changeRotation(ctx context.Context, name secret.Name, detail string, f func(*Rotation) error) (Rotation, error) {
-	return s.editRotation(ctx, audit.Rotate, policy.Rotate, name, detail, func(_ store.Tx, _ *store.Tenant, d *rotationRow) error {
+	return s.editRotation(ctx, audit.Rotate, policy.Rotate, name, detail, func(_ store.Tx, _ *store.Tenant, _ *store.Secret, d *rotationRow) error {
 		if d.document.Created.IsZero() {
 			return errNoRotation
 		}
@@ -144,7 +277,7 @@ func (s *Session) changeRotation(ctx context.Context, name secret.Name, detail s
 }
 
 func (s *Session) editRotation(ctx context.Context, a audit.Action, may policy.Action, name secret.Name, detail string,
-	f func(store.Tx, *store.Tenant, *rotationRow) error) (Rotation, error) {
+	f func(store.Tx, *store.Tenant, *store.Secret, *rotationRow) error) (Rotation, error) {
 	var changed Rotation
 	due := false // there is something to do at once
 	err := s.edit(ctx, a, name, func(tx store.Tx, t *store.Tenant, e *audit.Entry) error {
@@ -160,15 +293,16 @@ func (s *Session) editRotation(ctx context.Context, a audit.Action, may policy.A
 		if err != nil && !errors.Is(err, store.ErrAbsent) {
 			return err
 		}
-		if err := f(tx, t, d); err != nil {
+		if err := f(tx, t, sec, d); err != nil {
 			return err
 		}
-		changed = d.Rotation
 		d.schedule(t, sec, s.vault.now())
+		changed = d.told(sec, s.vault.now())
+		sec.Changed = later(sec, s.vault.now())
 		if err := d.write(tx, s.vault.now()); err != nil {
 			return err
 		}
-		due = !sec.WorkAt.IsZero() && !sec.WorkAt.After(s.vault.now())
+		due = !sec.WorkAt.After(s.vault.now())
 		return stale(tx.EditSecrets(t.ID).Update(sec))
 	})
 	if err == nil && due {
@@ -215,7 +349,9 @@ func (d *rotationRow) schedule(t *store.Tenant, sec *store.Secret, now time.Time
 	sec.NextRotation = d.Policy.next(t.ID, sec)
 	switch {
 	case d.Policy.Paused:
-		sec.WorkAt = time.Time{}
+		sec.WorkAt = workPaused
+	case d.Stuck && !d.Asked:
+		sec.WorkAt = workStuck
 	case d.Asked || d.Active:
 		sec.WorkAt = now
 	default:

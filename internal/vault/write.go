@@ -58,6 +58,10 @@ type Written struct {
 	NextRotation time.Time
 }
 
+// ErrRotates is returned by Rotate for a Put without a value to a secret that
+// rotates by itself: ask for a rotation instead. Nothing is recorded.
+var ErrRotates = errors.New("the secret rotates by itself")
+
 // Put creates a secret, or adds a version, which takes the label AWSCURRENT.
 func (s *Session) Put(ctx context.Context, name secret.Name, p Put) (Written, error) {
 	return s.write(ctx, name, p, false)
@@ -113,7 +117,7 @@ func (s *Session) attempt(ctx context.Context, name secret.Name, p Put, rotate b
 	defer d.release()
 	e := s.entry(writeAction(rotate, d.old), name)
 	if err != nil {
-		if errors.Is(err, errRetry) {
+		if errors.Is(err, errRetry) || errors.Is(err, ErrRotates) {
 			return Written{}, err
 		}
 		return Written{}, s.vault.conclude(ctx, e, err)
@@ -247,6 +251,11 @@ func (d *draft) load(r store.Reader, p Put) (err error) {
 	if p.IfAbsent {
 		return secret.ErrExists
 	}
+	if d.rotate && p.Value == nil {
+		if err := d.mayMake(r); err != nil {
+			return err
+		}
+	}
 	if d.meta.Algorithm != sec.Metadata.Algorithm {
 		return secret.Conflict("a new version cannot change the algorithm; update the secret first")
 	}
@@ -254,6 +263,18 @@ func (d *draft) load(r store.Reader, p Put) (err error) {
 		return err
 	}
 	return d.meta.Validate()
+}
+
+// mayMake refuses to make a value for a secret whose rotator does.
+func (d *draft) mayMake(r store.Reader) error {
+	_, err := r.Documents().Document(d.tenant.ID, rotationKind, d.secret.String())
+	if errors.Is(err, store.ErrAbsent) {
+		return nil
+	}
+	if err == nil {
+		err = ErrRotates
+	}
+	return err
 }
 
 func (d *draft) loadNew(j ruler, p Put, action policy.Action) error {
