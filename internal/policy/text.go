@@ -152,20 +152,6 @@ func bounded(message string) string {
 	return strings.ToValidUTF8(message[:maxMessage], "") + "…"
 }
 
-// errorPlace is how the parser tells where it stopped.
-var errorPlace = regexp.MustCompile(`<input>:(\d+):(\d+)(?: "(?:[^"\\]|\\.)*")?:? ?`)
-
-// syntaxError rewords an error of the parser.
-func syntaxError(err error) error {
-	message := err.Error()
-	at := errorPlace.FindStringSubmatchIndex(message)
-	if at == nil {
-		return secret.Invalid("text", bounded(message))
-	}
-	return secret.Invalid("text", fmt.Sprintf("line %s, column %s: %s",
-		message[at[2]:at[3]], message[at[4]:at[5]], bounded(message[at[1]:])))
-}
-
 // StatementInfo tells of one statement.
 type StatementInfo struct {
 	ID     string

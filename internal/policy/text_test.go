@@ -74,14 +74,21 @@ func TestInvalidTexts(t *testing.T) {
 	const all = "permit(principal, action, resource)"
 	for _, tc := range []struct{ name, text, want string }{
 		{"nothing", " // nothing\n", "text: at least one statement"},
-		{"syntax", all + ";\n\n  forbid(principal action, resource);", "text: line 3, column 26: exact got action want ,"},
-		{"an unfinished statement", all, "text: line 1, column 36: exact got  want ;"},
-		{"no effect", "\nallow(principal, action, resource);", "text: line 2, column 6: unexpected effect: allow"},
+		{"syntax", all + ";\n\n  forbid(principal action, resource);", "text: line 3, column 26: , is expected"},
+		{"an unfinished statement", all, "text: line 1, column 36: ; is expected"},
+		{"no effect", "\nallow(principal, action, resource);", "text: line 2, column 6: permit or forbid is expected"},
 		{"a template", "permit(principal == ?principal, action, resource);", "text: line 1, column 22: "},
 		{"NUL", "permit\x00", "text: line 1, column 1: invalid character NUL"},
 		{"not UTF-8", "permit\xff", "text: not valid UTF-8"},
-		{"an open string", `permit(principal == Person::"a`, "text: line 1, column 29: literal not terminated"},
-		{"a bad escape", all + ` when { resource.name like "\q" };`, "text: line 1, column 6"},
+		{"an open string", `permit(principal == Person::"a`, "text: line 1, column 29: a string is not closed"},
+		{"a bad escape", all + ` when { resource.name like "\q" };`, "a bad escape in a string"},
+		{"a wrong word", all + ` if { true };`, "; is expected"},
+		{"no method", all + ` when { context.time.plus(1) };`, "no such method"},
+		{"no function", all + ` when { plus(1) };`, "no such function"},
+		{"no expression", all + ` when { };`, "an expression is expected"},
+		{"a record", all + ` when { {a: 1, a: 2} == 3 };`, "a key stands twice"},
+		{"annotations", `@id("a") @id("b") ` + all + `;`, "an annotation stands twice"},
+		{"arguments", all + ` when { context.time.isEmpty(1) };`, "no arguments expected"},
 		{"unknown action", "\n\npermit(principal, action == Action::\"reed\", resource);", "text: line 3, column 1: unrecognized action `Action::\"reed\"`"},
 		{"unknown type", `permit(principal == User::"a", action, resource);`, "text: line 1, column 1: unrecognized entity type `User`"},
 		{"unknown attribute", all + ` when { resource.owner == "a" };`, "attribute `owner`"},
@@ -104,6 +111,24 @@ func TestInvalidTexts(t *testing.T) {
 		}
 		if err != nil && (len(err.Error()) > 600 || strings.Contains(err.Error(), "\n")) {
 			t.Errorf("%s: %q is no line", tc.name, err)
+		}
+	}
+}
+
+// TestSyntaxErrorsQuoteNothing: what is no policy may be a value that somebody
+// put there by mistake.
+func TestSyntaxErrorsQuoteNothing(t *testing.T) {
+	const value = "Hunter2"
+	const statement = "permit(principal, action, resource)"
+	for _, at := range []string{
+		"%s", "@%s", "@id(%s)", "permit %s", "permit(%s", "permit(principal %s", "permit(principal == %s", "permit(principal is %s::%s",
+		"permit(principal == %s::\"a\", %s", "permit(principal, action in [%s", statement + "%s", statement + " when %s",
+		statement + " when { %s %s };", statement + " when { %s() };", statement + " when { context.%s() };", statement + " when { {%s: 1, %s: 1} };",
+		statement + " when { context.time.%s };", statement + " when { \"\\%s\" };", statement + " when { ip(%s };", statement + "; %s", "\"%s", "/*%s", "%s\x00", "'%s'", "`%s`",
+		"@%s(\"a\") @%s(\"a\") " + statement + ";",
+	} {
+		if _, err := policy.ParseText("p", strings.ReplaceAll(at, "%s", value)); err == nil || strings.Contains(err.Error(), value) {
+			t.Errorf("%s: %v", at, err)
 		}
 	}
 }

@@ -157,7 +157,7 @@ func TestBadPolicies(t *testing.T) {
 		sentinel   *secret.Error
 		want       string
 	}{
-		{"kept", "forbid(principal, action, resource)", secret.ErrInvalid, "text: line 1, column 36: exact got  want ;"},
+		{"kept", "forbid(principal, action, resource)", secret.ErrInvalid, "text: line 1, column 36: ; is expected"},
 		{"kept", `permit(principal, action == Action::"fly", resource);`, secret.ErrInvalid, "text: line 1, column 1: unrecognized action `Action::\"fly\"`; unable to find an applicable action given the policy scope constraints"},
 		{"kept", strings.Repeat(" ", 1<<20), secret.ErrLimit, "text: limit: at most 16384 bytes"},
 		{"Kept", neverForbids, secret.ErrInvalid, "name: 1 to 63 characters of a-z, 0-9 and '-', not beginning with '-'"},
