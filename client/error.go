@@ -24,6 +24,7 @@ type Error struct {
 	Field         string // the input at fault, if one is
 	Detail        string
 	CorrelationID string        // finds the audit entry; the id of a denial
+	Explain       string        // command that tells why, to those who may ask; empty if access was certainly not refused
 	Usage         *Usage        // of the limit that was reached; nil where nothing is counted
 	RetryAfter    time.Duration // what the server asks to wait; 0 if it asks nothing
 	cause         *secret.Error
@@ -61,7 +62,7 @@ func errorOf(r *http.Response) *Error {
 	e.cause = p.Err()
 	e.cause.RetryAfter = e.RetryAfter
 	e.Code, e.Field, e.Detail, e.Usage = e.cause.Code, e.cause.Field, e.cause.Detail, e.cause.Usage
-	e.CorrelationID = p.CorrelationID
+	e.CorrelationID, e.Explain = p.CorrelationID, p.Explain
 	return e
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -79,11 +80,16 @@ func entryRow(e audit.Entry) []string {
 		orDash(about), orDash(version), string(e.Result), orDash(e.IPAddress)}
 }
 
+// detailedRow is entryRow with the entry's detail on its line.
+func detailedRow(e audit.Entry) []string {
+	return append(entryRow(e), orDash(strings.ReplaceAll(e.Detail, "\n", "; ")))
+}
+
 func (a *app) auditListCommand() *cobra.Command {
 	var which logFlags
 	var filter filterFlags
 	var pages pageFlags
-	var newest bool
+	var newest, detail bool
 	cmd := a.command("list", "List audit entries", func(ctx context.Context, _ []string) error {
 		f, err := filter.filter(time.Now())
 		if err != nil {
@@ -93,8 +99,12 @@ func (a *app) auditListCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		head, row := entryHead, entryRow
+		if detail {
+			head, row = append(entryHead[:len(entryHead):len(entryHead)], "DETAIL"), detailedRow
+		}
 		return printList(ctx, a, listing[audit.Entry]{
-			flags: pages, head: entryHead, row: entryRow, none: "no entries",
+			flags: pages, head: head, row: row, none: "no entries",
 			fetch: func(limit int, cursor string) (client.Page[audit.Entry], error) {
 				return log.List(ctx, client.AuditQuery{Filter: f, Newest: newest, Limit: limit, Cursor: cursor})
 			},
@@ -102,14 +112,17 @@ func (a *app) auditListCommand() *cobra.Command {
 	})
 	cmd.Long = `List audit entries, oldest first. All conditions that are given must hold. They
 answer an auditor's questions: who read this secret, what did this principal
-do, what was refused, between two times.`
+do, what was refused, between two times; with --detail, what was changed from what
+to what.`
 	cmd.Example = `fastness audit list --secret db/password --action read
 fastness audit list --principal ci --from 7d
 fastness audit list --result access_denied --from 2026-11-01 --to 2026-12-01
 fastness audit list --newest --limit 20
+fastness audit list --action settings.update --detail
 fastness audit list --correlation-id 6f1d0a52-6a0b-4a0e-9d6d-0c6d4c7a3f51 --json`
 	filter.add(cmd)
 	cmd.Flags().BoolVar(&newest, "newest", false, "newest first")
+	cmd.Flags().BoolVar(&detail, "detail", false, "also what changed, before and after, and why a request was refused")
 	which.add(cmd)
 	pages.add(cmd)
 	return cmd

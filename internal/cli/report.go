@@ -40,9 +40,22 @@ func (a *app) report(err error) int {
 	}
 	var answer *client.Error
 	if errors.As(err, &answer) && answer.CorrelationID != "" {
-		fmt.Fprintf(a.env.Stderr, "  id:   %s (the audit log tells more under it)\n", clean(answer.CorrelationID))
+		id := clean(answer.CorrelationID)
+		fmt.Fprintf(a.env.Stderr, "  id:   %s (the audit log tells more under it)\n", id)
+		if answer.Explain != "" { // its words are the server's; the command is ours
+			fmt.Fprintf(a.env.Stderr, "  why:  fastness access explain --denial %s (for administrators and auditors%s)\n", id, ifRefused(err))
+		}
 	}
 	return exitCode(err)
+}
+
+// ifRefused bounds what can be explained: what is hidden from its caller looks
+// like what is not there.
+func ifRefused(err error) string {
+	if errors.Is(err, secret.ErrNotFound) {
+		return ", if it is there and hidden"
+	}
+	return ""
 }
 
 // describe is an error's text, with the cause of a failed connection in place
@@ -83,7 +96,7 @@ var hints = []struct {
 	{errNoToken, "`fastness login`, or export FASTNESS_TOKEN=…; `fastness dev` prints a token"},
 	{errNoTenant, "say which with --tenant NAME or FASTNESS_TENANT"},
 	{secret.ErrUnauthenticated, "what was shown is unknown, expired, revoked or wrong; a login ends by itself: `fastness login`"},
-	{secret.ErrAccessDenied, "an administrator of the tenant sees the reason in the audit log, under the id below"},
+	{secret.ErrAccessDenied, "administrators and auditors of the tenant see which rule decided: hand them the id below"},
 	{secret.ErrMFARequired, "give your second factor with `fastness mfa verify`; `fastness mfa enroll totp` adds one"},
 	{secret.ErrNotFound, "names are case-sensitive; `fastness list` shows those that you may see"},
 	{secret.ErrDeleted, "`fastness restore NAME` brings it back"},

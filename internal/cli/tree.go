@@ -45,7 +45,8 @@ fastness run -- ./server`,
 		a.rotateCommand(), a.rotationCommand(), a.updateCommand(), a.stageCommand(), a.deleteCommand(), a.restoreCommand(), a.dueCommand(),
 		a.runCommand(), a.importCommand(), a.exportCommand())
 	addTo(root, groupLogin, a.loginCommand(), a.logoutCommand(), a.mfaCommand(), a.passwordCommand())
-	addTo(root, groupAdmin, a.auditCommand(), a.principalCommand(), a.issuerCommand(), a.caCommand(), a.tokenCommand(), a.accessKeyCommand(), a.tenantCommand(), a.quotaCommand(), a.keyCommand())
+	addTo(root, groupAdmin, a.auditCommand(), a.principalCommand(), a.policyCommand(), a.settingsCommand(), a.accessCommand(),
+		a.issuerCommand(), a.caCommand(), a.tokenCommand(), a.accessKeyCommand(), a.tenantCommand(), a.quotaCommand(), a.keyCommand())
 	addTo(root, groupServe, a.devCommand(), a.serverCommand(), a.operatorCommand(), a.migrateCommand())
 	root.AddCommand(a.versionCommand(), a.docsCommand(root))
 	return root
