@@ -23,7 +23,7 @@ func onPostgres(t *testing.T, which string) {
 	t.Helper()
 	s := testservers.StartPostgres(t, testservers.Options{Args: []string{"-c", "log_statement=none", "-c", "log_min_duration_statement=-1"}})
 	u := url.URL{Scheme: "postgres", User: url.UserPassword(s.Admin, testservers.AdminPassword), Host: s.Address(), Path: "postgres", RawQuery: "sslmode=disable"}
-	cmd := exec.Command(os.Args[0], which, "-test.timeout=5m")
+	cmd := exec.Command(os.Args[0], which, "-test.timeout=15m")
 	cmd.Env = append(os.Environ(), fastnesstest.StoreVariable+"="+u.String())
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)

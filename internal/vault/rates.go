@@ -26,9 +26,8 @@ const (
 )
 
 // share is how much of its tenants' rates this node may give out: requests a
-// second, and at once. A node that is alone gives out all of it. Several would
-// lease shares of the coming second from the store, ahead of the requests, and
-// answer with what they hold: no request ever waits for a write.
+// second, and at once. A node that is alone gives out all of it; of several see
+// shares.
 type share func(t secret.TenantID, q secret.Quotas) (perSecond rate.Limit, burst int)
 
 func whole(_ secret.TenantID, q secret.Quotas) (rate.Limit, int) {
@@ -52,6 +51,7 @@ type bucket struct {
 	requests *rate.Limiter
 	entries  *rate.Limiter // of refusals that get an entry of their own
 	sent     lastSecond
+	asked    int64     // requests since they were last told to other nodes
 	last     time.Time // when it was last looked at
 }
 
@@ -99,6 +99,7 @@ func (r *rates) take(t secret.TenantID, q secret.Quotas) (alone bool, err error)
 	defer r.mu.Unlock()
 	b := r.bucketLocked(t, q, now)
 	sent := b.sent.add(now)
+	b.asked++
 	wait := b.wait(now)
 	if wait == 0 {
 		return false, nil

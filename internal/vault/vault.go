@@ -107,6 +107,7 @@ type Vault struct {
 	ceiling  secret.Quotas // of every tenant
 	limits   known[secret.TenantID, secret.Quotas]
 	rates    rates
+	portions shares // of rates
 	refusals refusals
 	attempts attempts
 	refused  refusalCounts
@@ -142,6 +143,9 @@ func Open(ctx context.Context, c Config) (*Vault, error) {
 	if !c.NoBackground {
 		v.start(func() { v.runJournal(background) })
 		v.start(func() { v.runJanitor(background) })
+		if v.shares() {
+			v.start(func() { v.runShares(background) })
+		}
 	}
 	return v, nil
 }
@@ -162,6 +166,8 @@ func (v *Vault) open(ctx context.Context, c Config) error {
 	v.refusals.init(v)
 	v.attempts.init(c.Now)
 	v.rates.init(c.Now)
+	v.portions.now = c.Now
+	v.rates.share = v.portions.of
 	return nil
 }
 
