@@ -223,14 +223,19 @@ func again(err error, repeat bool) bool {
 // clients do not come back together, and no less than the server asked for.
 func pause(err error, attempt int) time.Duration {
 	bound := min(firstPause<<min(attempt, 10), longestPause)
-	var random [8]byte
-	rand.Read(random[:])
-	wait := time.Duration(binary.LittleEndian.Uint64(random[:])%uint64(bound)) + 1
+	wait := upTo(bound)
 	var refused *Error
 	if errors.As(err, &refused) {
 		wait += refused.RetryAfter
 	}
 	return wait
+}
+
+// upTo is a random time up to a bound.
+func upTo(bound time.Duration) time.Duration {
+	var random [8]byte
+	rand.Read(random[:])
+	return time.Duration(binary.LittleEndian.Uint64(random[:])%uint64(bound)) + 1
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

@@ -47,6 +47,8 @@ type (
 	Grant        = policy.Grant
 	Role         = policy.Role
 	Entry        = audit.Entry
+	Event        = secret.Event
+	EventType    = secret.EventType
 )
 
 // What the verbs take and give, the same types as the library's.
@@ -104,6 +106,7 @@ type (
 	ReviewInfo       = vault.ReviewInfo
 	ReviewCredential = vault.ReviewCredential
 
+	EventQuery    = vault.EventQuery
 	AuditQuery    = vault.AuditQuery
 	ExportOptions = vault.ExportOptions
 	RedactQuery   = vault.RedactQuery
@@ -140,6 +143,18 @@ const (
 	Reader  = policy.Reader
 	Rotator = policy.Rotator
 	Auditor = policy.Auditor
+
+	EventCreated        = secret.EventCreated
+	EventChanged        = secret.EventChanged
+	EventRotated        = secret.EventRotated
+	EventLabeled        = secret.EventLabeled
+	EventUnlabeled      = secret.EventUnlabeled
+	EventUpdated        = secret.EventUpdated
+	EventDeleted        = secret.EventDeleted
+	EventRestored       = secret.EventRestored
+	EventPurged         = secret.EventPurged
+	EventRotationFailed = secret.EventRotationFailed
+	EventRotationStuck  = secret.EventRotationStuck
 
 	Service = store.Service
 	Person  = store.Person
