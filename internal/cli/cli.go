@@ -56,6 +56,12 @@ type Env struct {
 	// Exec runs the program at path in the place of this one, as `run` does
 	// with its command, and returns only if it cannot. Nil means it cannot.
 	Exec func(path string, args, environ []string) error
+	// Start runs the program at path beside this one, as `run --watch` does. Nil
+	// means it cannot.
+	Start func(path string, args, environ []string) (Process, error)
+	// Signals returns the signals that this process gets, for `run --watch` to hand
+	// on, until the function is called. Nil means it gets none.
+	Signals func() (<-chan os.Signal, func())
 	// Harden keeps other processes out of this one's memory, until Exec. Nil does
 	// nothing.
 	Harden func() error
@@ -75,6 +81,8 @@ func System() Env {
 		Getenv:     os.Getenv,
 		Environ:    os.Environ,
 		Exec:       replace,
+		Start:      startProcess,
+		Signals:    catchSignals,
 		Harden:     secretbuf.HardenUntilExec,
 		IsTerminal: isTerminal,
 		Width:      terminalWidth,
@@ -112,6 +120,12 @@ func (e Env) withDefaults() Env {
 	}
 	if e.Exec == nil {
 		e.Exec = func(string, []string, []string) error { return errors.ErrUnsupported }
+	}
+	if e.Start == nil {
+		e.Start = func(string, []string, []string) (Process, error) { return nil, errors.ErrUnsupported }
+	}
+	if e.Signals == nil {
+		e.Signals = func() (<-chan os.Signal, func()) { return nil, func() {} }
 	}
 	if e.Harden == nil {
 		e.Harden = func() error { return nil }

@@ -36,7 +36,12 @@ func (f *runFlags) add(cmd *cobra.Command) {
 
 func (a *app) runCommand() *cobra.Command {
 	var which runFlags
+	var watching watchFlags
 	cmd := a.command("run [flags] -- CMD [ARG...]", "Run a command with secrets in its environment", func(ctx context.Context, args []string) error {
+		notify, err := watching.check()
+		if err != nil {
+			return err
+		}
 		path, err := findCommand(args[0])
 		if err != nil {
 			return err
@@ -44,6 +49,10 @@ func (a *app) runCommand() *cobra.Command {
 		s, err := a.session(ctx)
 		if err != nil {
 			return err
+		}
+		if watching.watch {
+			w := supervisor{app: a, session: s, which: &which, flags: &watching, notify: notify, path: path, args: args}
+			return w.watch(ctx)
 		}
 		chosen, err := which.bindings(ctx, s)
 		if err != nil {
@@ -72,12 +81,24 @@ LD_PRELOAD; --secret NAME=VARIABLE settles both.
 
 The command takes the place of fastness: signals and the exit code are its own,
 and no copy of a value stays behind in another process. As in a shell the exit
-code is 127 for a command that is not there, and 126 for one that cannot be run.`
+code is 127 for a command that is not there, and 126 for one that cannot be run.
+
+With --watch fastness stays, and starts the command again when one of its secrets
+has another current version: SIGTERM, up to --grace for it to end, SIGKILL, and the
+command anew with the new values. Values that cannot be read leave the command
+running as it is, and are tried again. With --signal the command goes on and only
+gets that signal: its environment cannot change, so that is for commands which
+then read their secrets by themselves. Signals are handed on; the exit code is the
+command's, or 128 and the signal's number if a signal ended it. If fastness itself
+is killed, the command goes on without it.`
 	cmd.Example = `fastness run -- ./server
 fastness run --prefix shop/ --strip-prefix -- ./server
 fastness run --secret db/password=PGPASSWORD --secret db/user=PGUSER -- psql shop
-fastness run -- sh -c 'echo "$DB_PASSWORD" | wc -c'`
+fastness run -- sh -c 'echo "$DB_PASSWORD" | wc -c'
+fastness run --watch --prefix shop/ -- ./server
+fastness run --watch --signal HUP --secret db/password -- ./server`
 	which.add(cmd)
+	watching.add(cmd)
 	cmd.Flags().SetInterspersed(false)
 	return cmd
 }
