@@ -23,6 +23,9 @@ const (
 	// maxPerTarget how many of one host.
 	maxConcurrent = 16
 	maxPerTarget  = 2
+	// maxTargetless is how many of those without a host are rotated at once. They
+	// wait for nobody but the store, in which everybody else waits behind them.
+	maxTargetless = 2
 	// window is how many secrets one look lists: enough to find work for others
 	// behind a target that is busy.
 	window = 256
@@ -49,8 +52,9 @@ type Worker struct {
 	log     *slog.Logger
 	now     func() time.Time
 
-	slots chan struct{} // one for each secret in hand
-	tasks sync.WaitGroup
+	slots      chan struct{} // one for each secret in hand
+	targetless chan struct{} // one for each of them that has no target and is worked on
+	tasks      sync.WaitGroup
 
 	mu      sync.Mutex // guards the rest
 	tenure  *tenure    // the last one; nil before the first
@@ -67,7 +71,7 @@ func NewWorker(v *vault.Vault, n Network, log *slog.Logger, now func() time.Time
 		now = time.Now
 	}
 	return &Worker{
-		Grace: stopGrace, vault: v, network: n, log: log, now: now, slots: make(chan struct{}, maxConcurrent),
+		Grace: stopGrace, vault: v, network: n, log: log, now: now, slots: make(chan struct{}, maxConcurrent), targetless: make(chan struct{}, maxTargetless),
 		inHand: map[store.SecretRef]bool{}, targets: map[string]int{},
 	}
 }
@@ -255,6 +259,14 @@ func (r *run) rotate(ctx context.Context) error {
 	var err error
 	if r.rotator, err = r.parse(); err != nil {
 		return r.fail(ctx, "config", err)
+	}
+	if _, ok := r.rotator.(Targeter); !ok {
+		select {
+		case r.worker.targetless <- struct{}{}:
+			defer func() { <-r.worker.targetless }()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	defer r.releaseJob()
 	if err := r.prepare(ctx); err != nil {
