@@ -10,22 +10,34 @@ import (
 )
 
 // TestSoakProcessKilled kills the process at every point by every rotator and
-// strategy over either store, and once more at every point of the way on from
-// each state that the world and the journal can be in.
+// strategy, over either store.
 func TestSoakProcessKilled(t *testing.T) {
-	for _, store := range []string{"embedded store", "PostgreSQL"} {
+	overStores(t, func(r *trial) { r.everywhere() })
+}
+
+// TestSoakProcessKilledAgain kills it in each state that the world and the
+// journal can be in, and once more at every point of the way on from there.
+func TestSoakProcessKilledAgain(t *testing.T) {
+	overStores(t, func(r *trial) {
+		for _, first := range []string{"after writing pending", "after setting", "after writing set", "after writing tested"} {
+			r.again(first)
+		}
+	})
+}
+
+// overStores runs trials of all subjects over either store.
+func overStores(t *testing.T, f func(*trial)) {
+	stores := map[string]func(testing.TB) *testservers.Server{
+		"embedded store": func(testing.TB) *testservers.Server { return nil },
+		"PostgreSQL":     testservers.Postgres,
+	}
+	for store, server := range stores {
 		t.Run(store, func(t *testing.T) {
 			of(t, subjects(), func(t *testing.T, s subject) {
-				var server *testservers.Server
-				if store == "PostgreSQL" {
-					server = testservers.Postgres(t)
-				}
-				start, r := time.Now(), newTrial(t, s, server)
-				r.everywhere()
-				for _, first := range []string{"after writing pending", "after setting", "after writing set", "after writing tested"} {
-					r.again(first)
-				}
-				t.Logf("%d kills in %.0f s: finished with a credential that logs in, every step once in the audit log", r.kills, time.Since(start).Seconds())
+				start, r := time.Now(), newTrial(t, s, server(t))
+				f(r)
+				t.Logf("%s over %s: %d kills in %.0f s, each rotation finished with a credential that logs in and each step once in the audit log",
+					s.name, store, r.kills, time.Since(start).Seconds())
 			})
 		})
 	}
@@ -47,7 +59,8 @@ func TestSoakChangedBehindOurBack(t *testing.T) {
 	t.Run("and told nobody", func(t *testing.T) { of(t, changeable(t, subjects()), spoiled) })
 }
 
-// TestSoakTwoWorkers is TestTwoWorkersAnywhere for all subjects.
+// TestSoakTwoWorkers is TestTwoWorkersAnywhere for all subjects, and with more
+// rotations that the worker who was stopped has missed.
 func TestSoakTwoWorkers(t *testing.T) {
 	of(t, subjects(), func(t *testing.T, s subject) { twoWorkers(t, s, 0, 1, 2) })
 }
