@@ -126,6 +126,21 @@ type Reader interface {
 	Rows() RowReader
 }
 
+// Ahead is an optional ability of the Reader of a View to which every look is a
+// journey.
+type Ahead interface {
+	// Ahead takes the looks that f makes on one journey, for when they are made
+	// again, in that order. Within f they all fail. Other looks are as right as ever.
+	Ahead(f func(Reader))
+}
+
+// LookAhead tells a Reader which looks come next, if it cares to know.
+func LookAhead(r Reader, f func(Reader)) {
+	if a, ok := r.(Ahead); ok {
+		a.Ahead(f)
+	}
+}
+
 // Tx reads and writes. Reads see the transaction's own writes.
 type Tx interface {
 	Reader

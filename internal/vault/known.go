@@ -61,6 +61,9 @@ func (v *Vault) openKnown() {
 	v.versions.init(v.now)
 	v.limits.init(v.now)
 	v.rules.init(v.now)
+	v.paces.init(v.now)
+	// By the clock of the machine: of a moment, not of what happens in it.
+	v.paces.epoch = func(secret.TenantID) uint64 { return uint64(time.Now().Unix()) + v.quotasSet.Load()<<40 }
 	if e, ok := v.store.(store.Epochs); ok {
 		v.callers.epoch = func([32]byte) uint64 { return e.IdentityEpoch() }
 		v.tenants.epoch = func(secret.TenantName) uint64 { return e.IdentityEpoch() }
@@ -76,6 +79,7 @@ func (v *Vault) expireKnown() {
 	v.tenants.expire()
 	v.versions.expire()
 	v.limits.expire()
+	v.paces.expire()
 	v.rules.expire()
 	v.compiled.expire()
 }

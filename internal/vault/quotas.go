@@ -76,6 +76,7 @@ func (o *Operator) SetQuotas(ctx context.Context, name secret.TenantName, q secr
 		info, err = o.vault.quotaInfo(tx, t)
 		return err
 	})
+	o.vault.quotasSet.Add(1)
 	return settled(info, err)
 }
 

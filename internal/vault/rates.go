@@ -64,7 +64,11 @@ func (r *rates) init(now func() time.Time) {
 // recorded before it is returned as secret.ErrTooMany, in the entry that begin
 // begins, which must be one of the tenant's.
 func (v *Vault) pace(ctx context.Context, t secret.TenantID, begin func() audit.Entry) error {
-	q, err := v.limits.look(t, func() (q secret.Quotas, err error) {
+	kept := &v.limits
+	if v.shares() {
+		kept = &v.paces
+	}
+	q, err := kept.look(t, func() (q secret.Quotas, err error) {
 		err = v.store.Look(ctx, func(r store.Reader) error {
 			q, err = v.quotas(r, t)
 			return err

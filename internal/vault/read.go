@@ -79,6 +79,7 @@ func (s *Session) find(ctx context.Context, name secret.Name, sel store.Selector
 	err = s.vault.store.View(ctx, func(r store.Reader) error {
 		f.key.release() // of a run that failed
 		f = found{}
+		store.LookAhead(r, func(r store.Reader) { s.foresee(r, name, sel) })
 		var err error
 		if f.tenant, err = s.known(r); err != nil {
 			return err
@@ -102,6 +103,17 @@ func (s *Session) find(ctx context.Context, name secret.Name, sel store.Selector
 		keep(f)
 	}
 	return f, err
+}
+
+// foresee makes the looks of find, if it is known before it where they go.
+func (s *Session) foresee(r store.Reader, name secret.Name, sel store.Selector) {
+	if s.caller.tenant != s.tenant {
+		return
+	}
+	id := s.caller.tenantID
+	r.Tenants().ByName(s.tenant)
+	readSettings(r, id)
+	r.Secrets(id).Find(name, sel, s.caller.principal)
 }
 
 // keeper returns what keeps the rows that a read will find. It must be called

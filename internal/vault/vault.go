@@ -106,22 +106,26 @@ type Vault struct {
 	journal  journal
 	ceiling  secret.Quotas // of every tenant
 	limits   known[secret.TenantID, secret.Quotas]
-	rates    rates
-	portions shares // of rates
-	refusals refusals
-	attempts attempts
-	refused  refusalCounts
-	issuers  *identity.TokenVerifier
-	webauthn *identity.WebAuthn // nil without a relying party
-	hashers  chan struct{}      // who hashes a password puts one in
-	sweep    sweep
-	asked    chan struct{} // holds one word for the rotation worker
-	feeds    feeds
-	streams  streams
-	cancel   context.CancelFunc
-	tasks    sync.WaitGroup
-	closing  sync.Once
-	closed   atomic.Bool
+	// paces are quotas for the rate of requests, on a store with other nodes: a
+	// change that another one made may count a second later.
+	paces     known[secret.TenantID, secret.Quotas]
+	quotasSet atomic.Uint64 // how often this node has changed some
+	rates     rates
+	portions  shares // of rates
+	refusals  refusals
+	attempts  attempts
+	refused   refusalCounts
+	issuers   *identity.TokenVerifier
+	webauthn  *identity.WebAuthn // nil without a relying party
+	hashers   chan struct{}      // who hashes a password puts one in
+	sweep     sweep
+	asked     chan struct{} // holds one word for the rotation worker
+	feeds     feeds
+	streams   streams
+	cancel    context.CancelFunc
+	tasks     sync.WaitGroup
+	closing   sync.Once
+	closed    atomic.Bool
 }
 
 // Open proves the root key right, prepares a fresh store, and starts the

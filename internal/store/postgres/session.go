@@ -25,6 +25,9 @@ type session struct {
 	// fault is the first error of the database, after which a transaction goes
 	// no further: statements are made so that what callers expect is none.
 	fault error
+	// recording is where statements are put that Ahead is told of; nil otherwise.
+	recording *[]look
+	ahead     *ahead // what was sent before it is asked for; nil for nothing
 }
 
 // alone begins nothing: it is for a session of one statement, which is a
@@ -50,6 +53,12 @@ func (s *session) run(name string, args []any, read func(pgx.Rows) error) (int64
 		return 0, errSpent
 	case !known:
 		return 0, fmt.Errorf("there is no statement %s", name)
+	case s.recording != nil:
+		*s.recording = append(*s.recording, look{name, args})
+		return 0, errAhead
+	}
+	if n, sent, err := s.receive(look{name, args}, read); sent || err != nil {
+		return n, err
 	}
 	ctx, cancel := s.store.patience(s.ctx)
 	defer cancel()
@@ -105,6 +114,7 @@ func drain(rows pgx.Rows, read func(pgx.Rows) error) (int64, error) {
 // end gives the connection back; whatever was not committed is rolled back,
 // for which nobody has to wait.
 func (s *session) end() {
+	s.forget()
 	conn := s.conn
 	s.conn = nil
 	switch {
