@@ -225,6 +225,7 @@ func (c *canaries) throughCommands(s *subject, temporary string) {
 			c.learned("access-key secret", "of canary", []byte(jsonField(c.t, out, "secretAccessKey")))
 		}
 	}
+	c.throughFactors(do)
 	for words, path := range map[string]string{"audit keys": keys, "audit export": bundle} {
 		if err := os.WriteFile(path, do(typed{words: words, env: []string{"FASTNESS_TOKEN=" + s.operator, "FASTNESS_TENANT="}}), 0o600); err != nil {
 			c.t.Fatal(err)
