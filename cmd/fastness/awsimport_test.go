@@ -42,8 +42,8 @@ func startImporting(t *testing.T) *importing {
 // summary is what the command says with --json.
 type summary struct {
 	Items []struct {
-		Name, Source, Outcome, Reason string
-		Versions                      int
+		Name, Source, Outcome, Reason, Rotation string
+		Versions                                int
 	}
 	Created, Updated, Unchanged, Skipped, Failed int
 	DryRun                                       bool
@@ -91,6 +91,16 @@ func (i *importing) create(name, value string, further ...labelled) {
 		i.t.Fatal(err)
 	}
 	i.put(name, further...)
+}
+
+// rotate gives a secret a schedule that it is not due by.
+func (i *importing) rotate(name string) {
+	i.t.Helper()
+	_, err := i.from.RotateSecret(i.t.Context(), &secretsmanager.RotateSecretInput{SecretId: &name, RotationLambdaARN: aws.String("fastness:rotator/password"),
+		RotateImmediately: aws.Bool(false), RotationRules: &types.RotationRulesType{ScheduleExpression: aws.String("cron(0 8 1 * ? *)")}})
+	if err != nil {
+		i.t.Fatal(err)
+	}
 }
 
 type labelled struct {
@@ -143,6 +153,7 @@ func TestImportAWS(t *testing.T) {
 	t.Parallel()
 	i := startImporting(t)
 	i.create("shop/db", "one", labelled{value: "two"}, labelled{value: "three"}, labelled{"four", []string{"AWSPENDING", "blue"}})
+	i.rotate("shop/db")
 	i.create("shop/escapes", "line\n\"quoted\" \\ ‑ <&> \u0001")
 	i.create("other", "o")
 	if _, err := i.from.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: aws.String("shop/blob"), SecretBinary: []byte("\x00\xff\xfe")}); err != nil {
@@ -159,12 +170,19 @@ func TestImportAWS(t *testing.T) {
 	all := map[string]string{"shop/blob": "created 1", "shop/db": "created 3", "shop/empty": "skipped 0", "shop/escapes": "created 1"}
 	dry := i.run(0, "--dry-run", "--filter", "name=shop/")
 	i.want(dry, all)
+	if got := dry.Items[1].Rotation; got != "cron(0 8 1 * ? *)" {
+		t.Errorf("told rotation %q", got)
+	}
 	if list := i.listTarget(); len(list) != 0 || !dry.DryRun {
 		t.Errorf("a dry run stored %v", list)
 	}
 	i.want(i.run(0, "--filter", "name=shop/"), all)
 	for _, name := range []string{"shop/blob", "shop/db", "shop/escapes"} {
 		i.same(name)
+	}
+	due := run(t, clientEnv(i.target.Address, i.target.Token, i.target.Tenant), nil, "describe", "shop/db", "--json")
+	if !strings.Contains(string(due.stdout), `"rotationRequired":true`) {
+		t.Errorf("it rotates there, and here is %s", due.stdout)
 	}
 
 	i.want(i.run(0, "--filter", "name=shop/"), map[string]string{

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	ids "fastness/internal/identity" // identity is how answers begin here
+	"fastness/internal/rotation"
 	"fastness/internal/vault"
 )
 
@@ -44,6 +45,8 @@ type Config struct {
 	// Proxies are those before the server: what they forward of a client's address is
 	// believed, and what anybody else does is not looked at.
 	Proxies ids.Proxies
+	// Network says where rotators may connect to, as the worker was told.
+	Network rotation.Network
 	// Now is the clock for signatures; default time.Now.
 	Now func() time.Time
 }
@@ -55,6 +58,7 @@ type API struct {
 	log         *slog.Logger
 	logRequests bool
 	proxies     ids.Proxies
+	network     rotation.Network
 	now         func() time.Time
 	keys        *signingKeys
 	policies    policies
@@ -77,7 +81,7 @@ func New(c Config) *API {
 	}
 	a := &API{
 		vault: c.Vault, regions: append([]string{c.Vault.Region()}, c.Regions...), log: c.Logger, logRequests: c.LogRequests,
-		proxies: c.Proxies, now: c.Now, keys: newSigningKeys(c.Now),
+		proxies: c.Proxies, network: c.Network, now: c.Now, keys: newSigningKeys(c.Now),
 		observers: map[string]func(string, time.Duration){unknown: c.Metrics(http.MethodPost, service+"."+unknown)},
 	}
 	for name := range operations {

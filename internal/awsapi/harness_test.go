@@ -23,6 +23,7 @@ import (
 
 	"fastness/internal/awsapi"
 	"fastness/internal/policy"
+	"fastness/internal/rotation"
 	"fastness/internal/secret"
 	"fastness/internal/secretbuf"
 	"fastness/internal/store"
@@ -48,6 +49,9 @@ type service struct {
 
 const testMaster = "a test's root key is at least sixty-four characters long, is it not?"
 
+// testNetwork lets webhooks be servers of the test.
+var testNetwork = rotation.Network{PrivateWebhooks: true}
+
 func newService(t testing.TB, regions ...string) *service {
 	t.Helper()
 	s := &service{t: t}
@@ -62,7 +66,7 @@ func newService(t testing.TB, regions ...string) *service {
 	if s.vault, err = vault.Open(t.Context(), vault.Config{Store: db, Master: master, Logger: logger, Now: s.tick}); err != nil {
 		t.Fatal(err)
 	}
-	s.http = httptest.NewServer(awsapi.New(awsapi.Config{Vault: s.vault, Logger: logger, LogRequests: true, Now: s.clock, Regions: regions}))
+	s.http = httptest.NewServer(awsapi.New(awsapi.Config{Vault: s.vault, Logger: logger, LogRequests: true, Now: s.clock, Regions: regions, Network: testNetwork}))
 	t.Cleanup(func() {
 		s.http.Close()
 		if err := s.vault.Close(); (err != nil) != s.dead {

@@ -86,8 +86,10 @@ func listSecrets(c *call, in *listRequest) error {
 	}
 	out := listed{SecretList: []description{}, Next: page.Next}
 	for _, d := range page.Items {
-		entry := c.describe(d)
-		entry.SecretVersionsToStages = stages(d)
+		entry, err := c.describe(d)
+		if err != nil {
+			return err
+		}
 		out.SecretList = append(out.SecretList, entry)
 	}
 	return c.reply(out)

@@ -2,11 +2,14 @@ package awsapi
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 
 	"fastness/internal/audit"
 	"fastness/internal/policy"
+	"fastness/internal/rotation"
 	"fastness/internal/secret"
 	"fastness/internal/vault"
 )
@@ -48,14 +51,15 @@ func rulesOf(r secret.AWSRotation) *rotationRules {
 	return out
 }
 
-// rotateSecret stores how a secret is to be rotated. What rotates it is not
-// there yet, so it then answers as the real service does of a function that it
-// cannot invoke.
+// rotateSecret stores how a secret is to be rotated, and asks the worker for a
+// rotation. Of a function that is none of ours it says what the real service says
+// of one that it cannot invoke.
 func rotateSecret(c *call, in *rotateRequest) error {
 	if in.ClientRequestID == "" {
 		return reject(invalidParameter(errNoToken.Message))
 	}
-	if _, err := requestToken(in.ClientRequestID); err != nil {
+	token, err := requestToken(in.ClientRequestID)
+	if err != nil {
 		return reject(err)
 	}
 	session, err := c.onID(in.SecretID)
@@ -68,20 +72,101 @@ func rotateSecret(c *call, in *rotateRequest) error {
 	if in.RotationLambdaARN != "" {
 		c.key("secretsmanager:rotationlambdaarn", in.RotationLambdaARN)
 	}
-	_, err = session.Amend(c.context(), c.secret, vault.Amendment{Audit: audit.Rotate, Action: policy.Rotate,
+	d, err := session.Amend(c.context(), c.secret, vault.Amendment{Audit: audit.Rotate, Action: in.action(),
 		Change: func(_ *secret.Metadata, a *secret.AWS) error {
 			in.apply(&a.Rotation)
-			if a.Rotation.Function == "" && len(a.Rotation.External) == 0 {
-				return secret.ErrInvalid.With(&fault{Type: typeInvalidRequest, Message: "No Lambda rotation function ARN is associated with this secret."})
-			}
 			a.Rotation.Enabled = true
-			return nil
+			return c.canRotate(a.Rotation)
 		}})
 	if err != nil {
 		return err
 	}
-	return reject(&fault{Type: typeAccessDenied, Message: "Secrets Manager cannot invoke the specified Lambda function. " +
-		"Ensure that the function policy grants access to the principal secretsmanager.amazonaws.com."})
+	return c.rotate(in, d, token)
+}
+
+// action is what the caller must be allowed: who changes how a secret is rotated
+// decides what will be in it.
+func (in *rotateRequest) action() policy.Action {
+	if in.changes() {
+		return policy.Update
+	}
+	return policy.Rotate
+}
+
+// changes reports whether the request says how the secret is to be rotated.
+func (in *rotateRequest) changes() bool {
+	return in.RotationLambdaARN != "" || in.RotationRules != nil || in.ExternalSecretRotationMetadata != nil || in.ExternalSecretRotationRoleArn != ""
+}
+
+// canRotate refuses rules that no rotator could follow. A secret may also have a
+// rotation that was set through another front.
+func (c *call) canRotate(r secret.AWSRotation) error {
+	if r.Function == "" && len(r.External) == 0 && c.row.WorkAt.IsZero() {
+		return secret.ErrInvalid.With(&fault{Type: typeInvalidRequest, Message: "No Lambda rotation function ARN is associated with this secret."})
+	}
+	p, ours, err := rotationPolicy(r)
+	if !ours || err != nil {
+		return err
+	}
+	_, err = rotation.Parse(p.Rotator, p.Config, c.api.network)
+	return err
+}
+
+// rotate puts the rules in force and asks for a rotation.
+func (c *call) rotate(in *rotateRequest, d vault.Detail, token secret.VersionID) error {
+	p, ours, err := rotationPolicy(d.AWS.Rotation)
+	switch {
+	case err != nil:
+		return reject(err)
+	case !ours && (d.AWS.Rotation.Function != "" || d.Rotation == nil):
+		return reject(&fault{Type: typeAccessDenied, Message: "Secrets Manager cannot invoke the specified Lambda function. " +
+			"Ensure that the function policy grants access to the principal secretsmanager.amazonaws.com."})
+	}
+	if ours && (d.Rotation == nil || in.changes()) {
+		if _, err := rotation.Set(c.context(), c.session(), c.api.network, c.secret, p); err != nil {
+			return err
+		}
+	}
+	if d.Rotation != nil && d.Rotation.Policy.Paused { // by CancelRotateSecret, or by hand
+		if _, err := c.session().ResumeRotation(c.context(), c.secret); err != nil {
+			return err
+		}
+	}
+	id := c.identify(d.Name, d.ID)
+	if in.RotateImmediately != nil && !*in.RotateImmediately {
+		return c.reply(id)
+	}
+	if err := c.ask(d, p, token); err != nil {
+		return err
+	}
+	id.VersionID = string(token)
+	return c.reply(id)
+}
+
+// ask has the worker rotate the secret, unless it did so for this token. While an
+// earlier rotation is not over, that one is tried again instead; a version that
+// its receiver has left under AWSPENDING is taken up again.
+func (c *call) ask(d vault.Detail, p vault.RotationPolicy, token secret.VersionID) error {
+	status, err := statusOf(d)
+	if err != nil {
+		return err
+	}
+	if status.knows(token) || slices.Contains(slices.Collect(maps.Values(d.IDs)), token) {
+		return nil
+	}
+	left := d.IDs[d.Labels[secret.Pending]]
+	complete := status.Now == nil && (!status.Asked || status.Policy.Paused) && (left == "" || d.Labels[secret.Pending] == d.Labels[secret.Current])
+	switch {
+	case complete:
+	case p.Rotator == webhookRotator:
+		token = left
+	default:
+		token = ""
+	}
+	if _, err := c.session().AskRotationAs(c.context(), c.secret, token); err != nil || complete {
+		return err
+	}
+	return reject(invalidRequest("A previous rotation isn't complete. That rotation will be reattempted."))
 }
 
 func (in *rotateRequest) check() error {
@@ -143,8 +228,9 @@ func (in *rotateRequest) apply(r *secret.AWSRotation) {
 	}
 }
 
-// cancelRotateSecret ends the schedule. A version that a rotation has left
-// under AWSPENDING keeps that label, as with AWS.
+// cancelRotateSecret ends the schedule, and what is under way before its next
+// step. A version that a rotation has left under AWSPENDING keeps that label, as
+// with AWS, and the journal is kept, so that RotateSecret can go on with it.
 func cancelRotateSecret(c *call, in *idRequest) error {
 	session, err := c.onID(in.SecretID)
 	if err != nil {
@@ -157,6 +243,11 @@ func cancelRotateSecret(c *call, in *idRequest) error {
 		}})
 	if err != nil {
 		return err
+	}
+	if d.Rotation != nil {
+		if _, err := c.session().PauseRotation(c.context(), c.secret); err != nil {
+			return err
+		}
 	}
 	id := c.identify(d.Name, d.ID)
 	if pending := d.Labels[secret.Pending]; pending != 0 {

@@ -188,14 +188,18 @@ func describeSecret(c *call, in *idRequest) error {
 	if err != nil {
 		return err
 	}
-	out := c.describe(d)
-	out.VersionIDsToStages, out.ReplicationStatus = stages(d), statuses(d.AWS.Replicas)
+	out, err := c.describe(d)
+	if err != nil {
+		return err
+	}
+	out.VersionIDsToStages, out.SecretVersionsToStages = out.SecretVersionsToStages, nil
+	out.ReplicationStatus = statuses(d.AWS.Replicas)
 	return c.reply(out)
 }
 
-// describe is what the protocol tells of a secret, but for its versions, which
-// DescribeSecret and ListSecrets call by other names.
-func (c *call) describe(d vault.Detail) description {
+// describe is what the protocol tells of a secret. Its versions are under the name
+// that ListSecrets has for them.
+func (c *call) describe(d vault.Detail) (description, error) {
 	out := description{
 		ARN: c.arnOf(d.Name, d.ID, d.AWS), Name: string(display(d.Name, d.AWS)), Type: d.AWS.Type, Description: d.Metadata.Description,
 		KmsKeyID: d.AWS.KMSKeyID, LastChangedDate: epoch(d.Changed), LastAccessedDate: epoch(d.LastRead),
@@ -207,27 +211,24 @@ func (c *call) describe(d vault.Detail) description {
 	if v := c.viewOf(d.AWS); v != nil {
 		out.KmsKeyID = v.KMSKeyID
 	}
-	r := d.AWS.Rotation
-	if !r.IsZero() {
-		enabled := r.Enabled
-		out.RotationEnabled, out.RotationLambdaARN = &enabled, r.Function
-		out.ExternalSecretRotationRoleArn = r.ExternalRole
-		for _, item := range r.External {
-			out.ExternalSecretRotationMetadata = append(out.ExternalSecretRotationMetadata, externalItem{item.Key, item.Text})
-		}
-		out.RotationRules = rulesOf(r)
-	}
-	return out
+	status, err := statusOf(d)
+	status.describe(d, &out)
+	out.SecretVersionsToStages = stages(d, status.pending())
+	return out, err
 }
 
-// stages are the labels of each version that has any.
-func stages(d vault.Detail) map[secret.VersionID][]string {
+// stages are the labels of each version that has any. That which a rotation is to
+// make has AWSPENDING before it is there: AWS's functions begin by looking.
+func stages(d vault.Detail, pending secret.VersionID) map[secret.VersionID][]string {
 	out := make(map[secret.VersionID][]string, len(d.IDs))
 	for label, n := range d.Labels {
 		out[d.IDs[n]] = append(out[d.IDs[n]], string(label))
 	}
 	for _, labels := range out {
 		slices.Sort(labels)
+	}
+	if pending != "" && d.Labels[secret.Pending] == 0 && out[pending] == nil {
+		out[pending] = []string{string(secret.Pending)}
 	}
 	if len(out) == 0 {
 		return nil

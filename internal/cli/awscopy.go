@@ -35,7 +35,8 @@ type copied struct {
 	Name     string `json:"name"`
 	Source   string `json:"source"`
 	Outcome  string `json:"outcome"`
-	Versions int    `json:"versions"` // stored now, or to be stored
+	Versions int    `json:"versions"`          // stored now, or to be stored
+	Rotation string `json:"rotation,omitzero"` // the source's schedule, which need not be one of ours
 	Reason   string `json:"reason,omitzero"`
 }
 
@@ -60,7 +61,7 @@ type twin struct {
 
 // one copies a secret. A fault of that secret alone is its outcome, not an error.
 func (c *awsCopy) one(ctx context.Context, s awsSecret) (copied, error) {
-	done := copied{Name: c.prefix + s.name, Source: s.arn}
+	done := copied{Name: c.prefix + s.name, Source: s.arn, Rotation: s.schedule()}
 	err := c.copy(ctx, s, &done)
 	if own(err) {
 		done.Outcome, done.Reason, err = copyFailed, err.Error(), nil
@@ -271,6 +272,17 @@ func (s awsSecret) interval() client.Interval {
 		}
 	}
 	return ""
+}
+
+// schedule is the source's own word for when the secret rotates.
+func (s awsSecret) schedule() string {
+	if s.rotation == nil {
+		return ""
+	}
+	if n := s.rotation.AutomaticallyAfterDays; n != nil {
+		return fmt.Sprintf("rate(%d days)", *n)
+	}
+	return aws.ToString(s.rotation.ScheduleExpression)
 }
 
 // days is how often a secret rotates, if its rules count days; else 0.

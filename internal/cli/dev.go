@@ -115,7 +115,7 @@ func (a *app) serveDev(ctx context.Context, log *slog.Logger, v *fastness.Vault,
 	worker := rotation.NewWorker(v, devNetwork, log, nil)
 	worker.Grace = devGrace
 	return serve(ctx, server.Config{
-		Vault: v, Worker: worker, Network: devNetwork, Listen: listen, Logger: log, Grace: devGrace, Front: awsFront(awsapi.Config{Vault: v, Logger: log}),
+		Vault: v, Worker: worker, Network: devNetwork, Listen: listen, Logger: log, Grace: devGrace, Front: awsFront(awsapi.Config{Vault: v, Logger: log, Network: devNetwork}),
 	}, nil, func(s *server.Server) error {
 		d := devInfo{s.URL(), wire.TenantCreated{
 			Tenant: string(made.Name), Token: made.Token, AccessKeyID: made.AccessKeyID,

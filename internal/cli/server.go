@@ -66,7 +66,7 @@ func (a *app) server(ctx context.Context, c serverConfig) error {
 		ClientCertificates: c.clientCertificates, Proxies: c.proxies,
 		MetricsListen: c.metricsListen, MaxConnections: c.connections, Grace: c.grace,
 		Logger: log, LogRequests: c.logRequests,
-		Front: awsFront(awsapi.Config{Vault: v, Regions: c.regions, Logger: log, LogRequests: c.logRequests, Proxies: c.proxies}),
+		Front: awsFront(awsapi.Config{Vault: v, Regions: c.regions, Logger: log, LogRequests: c.logRequests, Proxies: c.proxies, Network: c.rotationNetwork}),
 	}, hangups, func(s *server.Server) error {
 		log.Info("serving", "address", s.URL(), "version", version)
 		return nil

@@ -56,6 +56,7 @@ func TestConfigsRefused(t *testing.T) {
 		{"webhook", `{"url":"ftp://hooks.example.com/x","signingKey":"k"}`, "rotationConfig.url: "},
 		{"webhook", `{"url":"https:///x","signingKey":"k"}`, "rotationConfig.url: "},
 		{"webhook", `{"url":"https://hooks.example.com/x"}`, "rotationConfig.signingKey: the name of the secret"},
+		{"webhook", `{` + hook + `,"unsigned":true}`, "rotationConfig.unsigned: it has no signingKey"},
 		{"webhook", `{` + hook + `,"value":"made"}`, "rotationConfig.value: one of generated, receiver"},
 		{"webhook", `{` + hook + `,"timeoutSeconds":31}`, "rotationConfig.timeoutSeconds: 1 to 30"},
 	} {

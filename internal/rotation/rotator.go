@@ -43,6 +43,10 @@ type Finisher interface {
 	Finish(context.Context, *Job) error
 }
 
+// Announcer is a Rotator whose Make asks somebody who may look the rotation up:
+// it is kept with its token before.
+type Announcer interface{ Announces() }
+
 // Retirer is a Rotator whose targets go on accepting the old credential. Retire
 // ends that: what Previous holds works no more. It must not be called while a
 // rotation is under way.

@@ -36,7 +36,7 @@ const (
 // whenever a step is repeated, so that the receiver can tell.
 type webhook struct {
 	url       string
-	key       string // the name of the secret that holds the signing key
+	key       string // the name of the secret that holds the signing key; empty for none
 	byTarget  bool   // the receiver stores the pending value
 	rule      passwordRule
 	timeout   time.Duration
@@ -48,6 +48,7 @@ func parseWebhook(config *secretbuf.Buffer, n Network) (Rotator, error) {
 	c := struct {
 		URL      string       `json:"url"`
 		Key      string       `json:"signingKey"`
+		Unsigned bool         `json:"unsigned"`
 		Value    string       `json:"value"`
 		Password passwordRule `json:"password"`
 		Timeout  int          `json:"timeoutSeconds"`
@@ -59,7 +60,10 @@ func parseWebhook(config *secretbuf.Buffer, n Network) (Rotator, error) {
 	if err := checkURL(c.URL, n); err != nil {
 		return nil, err
 	}
-	if _, err := secret.ParseName(c.Key); err != nil {
+	if c.Unsigned && c.Key != "" {
+		return nil, misconfigured("rotationConfig.unsigned", "it has no signingKey")
+	}
+	if _, err := secret.ParseName(c.Key); err != nil && !c.Unsigned {
 		return nil, misconfigured("rotationConfig.signingKey", "the name of the secret that holds the signing key")
 	}
 	if err := choose("value", &c.Value, "generated", "receiver"); err != nil {
@@ -79,7 +83,12 @@ func parseWebhook(config *secretbuf.Buffer, n Network) (Rotator, error) {
 }
 
 // Looks implements Looker.
-func (w *webhook) Looks(*secretbuf.Buffer) ([]string, error) { return []string{w.key}, nil }
+func (w *webhook) Looks(*secretbuf.Buffer) ([]string, error) {
+	if w.key == "" {
+		return nil, nil
+	}
+	return []string{w.key}, nil
+}
 
 // checkURL wants https; plain http where private addresses are allowed, for
 // receivers on the same machine.
@@ -111,6 +120,10 @@ type event struct {
 
 // Check implements Rotator: any value will do.
 func (w *webhook) Check(*secretbuf.Buffer) error { return nil }
+
+// Announces implements Announcer: a receiver of AWS's events begins by looking
+// whether the secret has a version of that token under AWSPENDING.
+func (w *webhook) Announces() {}
 
 // Make implements Rotator: createSecret. The value is generated here, or the
 // receiver stores it under the job's token.
@@ -185,6 +198,10 @@ func (w *webhook) send(ctx context.Context, j *Job, step string) error {
 // sign adds the headers of Standard Webhooks: v1 is the base64 of
 // HMAC-SHA-256(key, id.timestamp.body).
 func (w *webhook) sign(ctx context.Context, j *Job, request *http.Request, id string, body []byte) error {
+	request.Header.Set("Webhook-Id", id)
+	if w.key == "" {
+		return nil
+	}
 	key, err := j.lookup(ctx, w.key)
 	if err != nil {
 		return err
@@ -194,7 +211,6 @@ func (w *webhook) sign(ctx context.Context, j *Job, request *http.Request, id st
 		return misconfigured("rotationConfig.signingKey", fmt.Sprintf("its secret has at least %d bytes", minKey))
 	}
 	timestamp := strconv.FormatInt(w.now().Unix(), 10)
-	request.Header.Set("Webhook-Id", id)
 	request.Header.Set("Webhook-Timestamp", timestamp)
 	request.Header.Set("Webhook-Signature", "v1,"+signature(key, id, timestamp, body))
 	return nil

@@ -1,6 +1,7 @@
 package rotation
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -294,9 +295,10 @@ func (r *run) parse() (Rotator, error) {
 
 // prepare opens what the rotator works with.
 func (r *run) prepare(ctx context.Context) (err error) {
-	if r.record.ID == "" {
+	if r.record.Token == "" { // also of a rotation that has failed before it came here
 		now := r.worker.now().UTC()
-		r.record = Record{ID: secret.NewVersionID(), Token: secret.NewVersionID(), From: r.taken.CurrentAt, Started: now, Changed: now}
+		r.record.Token, r.record.Started, r.record.Changed = cmp.Or(r.taken.Token, secret.NewVersionID()), now, now
+		r.record.ID = cmp.Or(r.record.ID, secret.NewVersionID())
 	}
 	if r.record.State == "" {
 		r.record.From = r.taken.CurrentAt // also if it has failed to begin before
@@ -368,6 +370,11 @@ func (r *run) first(ctx context.Context) (Step, error) {
 
 // begin makes the pending version and the journal's first record.
 func (r *run) begin(ctx context.Context) error {
+	if _, ok := r.rotator.(Announcer); ok {
+		if err := r.taken.Save(ctx, "begun", r.record, time.Time{}); err != nil {
+			return err
+		}
+	}
 	value, err := r.rotator.Make(ctx, r.job)
 	if err != nil && !errors.Is(err, ErrMadeElsewhere) {
 		return err

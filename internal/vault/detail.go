@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"container/heap"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -20,6 +21,8 @@ type Detail struct {
 	AWS secret.AWS
 	// IDs are those of the versions that have labels.
 	IDs map[secret.Version]secret.VersionID
+	// Rotation is how the secret rotates by itself; nil if it does not.
+	Rotation *Rotation
 }
 
 // Detail tells a secret's metadata and the ids of its labelled versions. Its
@@ -56,7 +59,15 @@ func detail(r store.Reader, t *store.Tenant, sec *store.Secret) (Detail, error) 
 			d.VersionID, d.Kind = v.ID, v.Kind
 		}
 	}
-	return d, nil
+	if sec.WorkAt.IsZero() {
+		return d, nil
+	}
+	row, err := readRotation(r, t.ID, sec.ID)
+	if errors.Is(err, store.ErrAbsent) {
+		return d, nil
+	}
+	d.Rotation = &row.Rotation
+	return d, err
 }
 
 // Order is what a list of details is ordered by; names decide among equals.

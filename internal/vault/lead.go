@@ -290,7 +290,7 @@ func (k *Taken) end(ctx context.Context, step string, journal any, labels func(s
 		}
 		now := k.vault().now()
 		row := k.row
-		row.Journal, row.Active, row.Asked, row.Stuck = nil, false, false, false
+		row.Journal, row.Active, row.Asked, row.Stuck, row.Token = nil, false, false, false, ""
 		row.History = append([]json.RawMessage{record}, row.History...)
 		row.History = row.History[:min(len(row.History), maxHistory)]
 		row.schedule(t, sec, now)

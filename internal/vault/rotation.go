@@ -60,6 +60,7 @@ type Rotation struct {
 	Active  bool              `json:"active,omitzero"` // Journal is of a rotation that is not over
 	Asked   bool              `json:"asked,omitzero"`  // somebody wants one now
 	Stuck   bool              `json:"stuck,omitzero"`  // the one under way is given up until somebody asks
+	Token   secret.VersionID  `json:"token,omitzero"`  // that the next pending version is to have; empty for one made then
 	Journal json.RawMessage   `json:"journal,omitempty"`
 	History []json.RawMessage `json:"history,omitempty"` // of those that are over, newest first
 
@@ -197,11 +198,20 @@ func (d *rotationRow) told(sec *store.Secret, now time.Time) Rotation {
 // that is stuck is repaired: it ends with the credential that works. The
 // worker does it, soon after the answer.
 func (s *Session) AskRotation(ctx context.Context, name secret.Name) (Rotation, error) {
+	return s.AskRotationAs(ctx, name, "")
+}
+
+// AskRotationAs is AskRotation with the id that the new version is to have, unless
+// a rotation is under way; empty for any.
+func (s *Session) AskRotationAs(ctx context.Context, name secret.Name, id secret.VersionID) (Rotation, error) {
 	return s.changeRotation(ctx, name, "rotation asked for", func(r *Rotation) error {
 		if r.Policy.Paused {
 			return secret.Conflict("the rotation is paused; resume it first")
 		}
 		r.Asked = true
+		if !r.Active {
+			r.Token = id
+		}
 		return nil
 	})
 }
