@@ -62,6 +62,15 @@ func (s *Session) RotationHistory(ctx context.Context, name Name) ([]RotationRec
 	return list.Items, err
 }
 
+// Consumers tells a page of who has read which version of a secret, by principal.
+func (s *Session) Consumers(ctx context.Context, name Name, limit int, cursor string) (Page[Consumer], error) {
+	path, err := s.secretPath(ctx, name, "rotation", "consumers")
+	if err != nil {
+		return Page[Consumer]{}, err
+	}
+	return getPage(ctx, s.client, request{path: path, query: pageQuery(limit, cursor)}, func(c Consumer) (Consumer, error) { return c, nil })
+}
+
 // rotation sends a request without a body that is answered with how the
 // rotation stands. All of them may be repeated.
 func (s *Session) rotation(ctx context.Context, method string, name Name, verb ...string) (Rotation, error) {

@@ -118,6 +118,7 @@ type (
 	Rotation       = wire.Rotation
 	RotationRecord = wire.RotationRecord
 	RotationStep   = wire.RotationStep
+	Consumer       = wire.Consumer
 )
 
 // Provided is an Issuer or an Authority with what is told of it beside.

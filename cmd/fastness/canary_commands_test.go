@@ -138,6 +138,7 @@ func (c *canaries) throughCommands(s *subject, temporary string) {
 		{words: "rotation get works/api-key --json"},
 		{words: "rotation status works/api-key"},
 		{words: "rotation history works/api-key --json"},
+		{words: "rotation consumers works/api-key --json"},
 		{words: "rotation repair works/api-key", code: 1},
 		{words: "rotation pause works/api-key"},
 		{words: "rotation resume works/api-key"},

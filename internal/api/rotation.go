@@ -23,6 +23,8 @@ var rotationRoutes = []*Route{
 		Action: audit.Update, Success: noContent, Failures: conflict, handle: removeRotation},
 	{Method: get, Pattern: rotationPath + "/history", Summary: "List a secret's rotations that are over, newest first",
 		Action: audit.Describe, Response: "RotationHistory", handle: rotationHistory},
+	{Method: get, Pattern: rotationPath + "/consumers", Summary: "List who has read which version of a secret",
+		Action: audit.Describe, Query: pageParams, Response: "ConsumerList", handle: listConsumers},
 	{Method: post, Pattern: rotationPath + "/pause", Summary: "Rotate no more until resumed",
 		Action: audit.Rotate, Response: "Rotation", Failures: conflict, handle: pauseRotation},
 	{Method: post, Pattern: rotationPath + "/resume", Summary: "Rotate again, and go on with what was under way",
@@ -36,7 +38,7 @@ func setRotation(c *call) error {
 	if err := wire.Decode(c.body, &request); err != nil {
 		return reject(err)
 	}
-	p := vault.RotationPolicy{Rotator: request.Rotator, Config: request.Config, Schedule: request.Schedule, Duration: request.Duration}
+	p := vault.RotationPolicy{Rotator: request.Rotator, Config: request.Config, Schedule: request.Schedule, Duration: request.Duration, RetireAfter: request.RetireAfter}
 	for _, text := range request.Uses {
 		name, err := secret.ParseName(text)
 		if err != nil {
@@ -91,7 +93,7 @@ func (c *call) rotation(status int, s rotation.Status, err error) error {
 	}
 	reply := wire.Rotation{
 		Name: string(s.Name), Rotator: s.Policy.Rotator, Config: s.Policy.Config, Schedule: s.Policy.Schedule, Duration: s.Policy.Duration,
-		Paused: s.Policy.Paused, LastRotated: s.LastRotated, NextRotation: s.NextRotation, State: string(s.State()), Overdue: s.Overdue,
+		RetireAfter: s.Policy.RetireAfter, Paused: s.Policy.Paused, LastRotated: s.LastRotated, NextRotation: s.NextRotation, State: string(s.State()), Overdue: s.Overdue,
 	}
 	for _, name := range s.Policy.Uses {
 		reply.Uses = append(reply.Uses, string(name))
@@ -102,7 +104,25 @@ func (c *call) rotation(status int, s rotation.Status, err error) error {
 	if len(s.Past) > 0 {
 		reply.Last = new(rotationRecord(s.Past[0]))
 	}
+	if r := s.Retiring; r != nil {
+		reply.Retiring = &wire.Retiring{VersionID: string(r.Old), Until: r.Until, Failed: r.Failed}
+	}
 	return c.reply(status, reply)
+}
+
+// listConsumers answers with a page of who has read a secret.
+func listConsumers(c *call) error {
+	limit, cursor, err := c.page()
+	if err != nil {
+		return err
+	}
+	page, err := c.session().Consumers(c.context(), c.name, limit, cursor)
+	if err != nil {
+		return err
+	}
+	return c.reply(http.StatusOK, wire.ListOf(page.Items, func(c vault.Consumer) wire.Consumer {
+		return wire.Consumer{Principal: c.Principal, Version: c.Version.String(), LastRead: c.LastRead, Behind: c.Behind}
+	}, page.Next))
 }
 
 func rotationRecord(r rotation.Record) wire.RotationRecord {

@@ -14,7 +14,7 @@ import (
 
 func (a *app) rotationCommand() *cobra.Command {
 	return group("rotation", "Have secrets rotate by themselves, and see how they stand",
-		a.rotationSetCommand(), a.rotationGetCommand(), a.rotationStatusCommand(), a.rotationHistoryCommand(),
+		a.rotationSetCommand(), a.rotationGetCommand(), a.rotationStatusCommand(), a.rotationHistoryCommand(), a.rotationConsumersCommand(),
 		a.rotationPauseCommand(), a.rotationResumeCommand(), a.rotationRepairCommand(), a.rotationRemoveCommand())
 }
 
@@ -23,6 +23,7 @@ type rotationFlags struct {
 	rotator, config    string
 	schedule, duration string
 	uses               []string
+	retireAfter        string
 }
 
 func (f *rotationFlags) add(cmd *cobra.Command) {
@@ -32,10 +33,11 @@ func (f *rotationFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.schedule, "schedule", "", "7d, 30d, 90d, 180d, 365d, \"rate(8 hours)\" or \"cron(0 2 ? * SUN *)\" (`WHEN`); default the secret's interval")
 	flags.StringVar(&f.duration, "duration", "", "how long a window of the schedule is open: 1h to 24h (`TIME`)")
 	flags.StringArrayVar(&f.uses, "uses", nil, "`SECRET` that the rotator may look up, besides those that config and value name; again for more")
+	flags.StringVar(&f.retireAfter, "retire-after", "", "revoke the old credential on the target when all who had read it have read the new one, and at the latest then: 30m, 12h, 7d (`TIME`)")
 }
 
 func (f *rotationFlags) policy() (client.RotationPolicy, error) {
-	p := client.RotationPolicy{Rotator: f.rotator, Schedule: f.schedule, Duration: f.duration, Uses: f.uses}
+	p := client.RotationPolicy{Rotator: f.rotator, Schedule: f.schedule, Duration: f.duration, Uses: f.uses, RetireAfter: f.retireAfter}
 	config := []byte(f.config)
 	if len(config) > 0 && config[0] == '@' {
 		var err error
@@ -71,7 +73,7 @@ rotator looks up are checked at once; the target is not asked.`
 	cmd.Example = `fastness rotation set app/password --schedule 30d
 fastness rotation set app/token --rotator api-key --config '{"encoding":"base62"}' --schedule 'rate(8 hours)'
 fastness rotation set db/app --rotator postgres --schedule 'cron(0 2 ? * SUN *)' --duration 3h
-fastness rotation set db/app --rotator postgres --config @alternating.json`
+fastness rotation set db/app --rotator postgres --config @alternating.json --retire-after 7d`
 	flags.add(cmd)
 	return cmd
 }

@@ -39,6 +39,10 @@ func (a *app) rotationStatusCommand() *cobra.Command {
 			sheet := rotationSheet(r)
 			addRecord(sheet, "now", r.Rotation)
 			addRecord(sheet, "last", r.Last)
+			if old := r.Retiring; old != nil {
+				sheet.add("old credential", fmt.Sprintf("valid, revoked by %s", when(old.Until)))
+				sheet.add("", old.Failed)
+			}
 			return sheet.write(w)
 		})
 	})
@@ -100,6 +104,7 @@ func (a *app) showRotation(r client.Rotation) error {
 		s.add("schedule", firstOf(r.Schedule, "the secret's interval"))
 		s.add("duration", r.Duration)
 		s.add("uses", strings.Join(r.Uses, ", "))
+		s.add("retire after", r.RetireAfter)
 		return s.write(w)
 	})
 }
@@ -128,6 +133,37 @@ func (a *app) rotationHistoryCommand() *cobra.Command {
 	})
 	cmd.Long = "List a secret's rotations that are over, newest first: the last twenty. The audit\nlog has all of them, with each step and each failure."
 	cmd.Example = "fastness rotation history db/app\nfastness rotation history db/app --json | jq '.items[0]'"
+	return cmd
+}
+
+func (a *app) rotationConsumersCommand() *cobra.Command {
+	var flags pageFlags
+	cmd := a.command("consumers NAME", "List who has read which version of a secret", func(ctx context.Context, args []string) error {
+		name, err := parseName(args[0])
+		if err != nil {
+			return err
+		}
+		s, err := a.session(ctx)
+		if err != nil {
+			return err
+		}
+		return printList(ctx, a, listing[client.Consumer]{
+			flags: flags,
+			fetch: func(limit int, cursor string) (client.Page[client.Consumer], error) {
+				return s.Consumers(ctx, name, limit, cursor)
+			},
+			head: []string{"PRINCIPAL", "VERSION", "LAST READ", "HOLDS"},
+			row: func(c client.Consumer) []string {
+				return []string{c.Principal, c.Version, day(c.LastRead), map[bool]string{true: "an old version", false: "the current version"}[c.Behind]}
+			},
+			none: "nobody has read it",
+		})
+	})
+	cmd.Long = `List who has read which version of a secret: of each principal the newest one, and
+the day of its last read. Whoever holds an old version logs in with it no more once
+the old credential is revoked ("fastness rotation set NAME --retire-after TIME").`
+	cmd.Example = "fastness rotation consumers db/app\nfastness rotation consumers db/app --json | jq '.items[] | select(.behind)'"
+	flags.add(cmd)
 	return cmd
 }
 

@@ -24,6 +24,9 @@ func Set(ctx context.Context, s *vault.Session, n Network, name secret.Name, p v
 	if err != nil {
 		return Status{}, s.Refused(ctx, audit.Update, name, err)
 	}
+	if _, ok := rotator.(Retirer); !ok && p.RetireAfter != "" {
+		return Status{}, s.Refused(ctx, audit.Update, name, misconfigured("retireAfter", "only with a rotator that can revoke: postgres, mysql, redis"))
+	}
 	p.Check = func(current *secretbuf.Buffer) ([]string, error) {
 		if err := rotator.Check(current); err != nil {
 			return nil, err

@@ -254,6 +254,8 @@ func (r *run) rotate(ctx context.Context) error {
 	switch {
 	case r.taken.Policy.Paused, r.taken.Stuck && !r.taken.Asked:
 		return r.taken.Postpone(ctx, time.Time{})
+	case !r.taken.Active && !r.taken.Asked && !r.taken.Due && r.taken.Retiring != nil:
+		return r.retire(ctx)
 	case !r.taken.Active && !r.taken.Asked && !r.taken.Due:
 		return r.taken.Postpone(ctx, r.taken.Next)
 	}
@@ -435,6 +437,7 @@ func (r *run) take(ctx context.Context, step Step) (over bool, err error) {
 	next := r.record.Reached(reached, now())
 	switch reached {
 	case StateFinished:
+		_, r.taken.RetireOld = r.rotator.(Retirer)
 		err = r.taken.Finish(ctx, next.Token, next)
 	case StateAbandoned:
 		err = r.taken.Abandon(ctx, next.Token, next)

@@ -72,18 +72,24 @@ func (c *Caller) Account() secret.AccountNumber { return c.account }
 // CorrelationID is the id of the caller's request.
 func (c *Caller) CorrelationID() string { return c.origin.CorrelationID }
 
+// localName is the principal of Local.
+const localName = "local"
+
 // Local returns an operator for use inside the process: the library, and
 // commands that open the store themselves.
 func (v *Vault) Local(o Origin) *Caller {
-	return &Caller{origin: o, subject: policy.Subject{Operator: true}, principal: "local"}
+	return &Caller{origin: o, subject: policy.Subject{Operator: true}, principal: localName}
 }
+
+// systemName is the principal of our own work.
+const systemName = "system"
 
 // system is the caller of our own work.
 func (v *Vault) system() *Caller {
 	return &Caller{
 		origin:    Origin{CorrelationID: secret.NewUUID()},
 		subject:   policy.Subject{Operator: true, System: true},
-		principal: "system",
+		principal: systemName,
 	}
 }
 

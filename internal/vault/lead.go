@@ -108,6 +108,9 @@ type Taken struct {
 	CurrentAt, PreviousAt, PendingAt secret.VersionID // empty for nowhere
 	Due                              bool             // by its policy, and within its window
 	Next                             time.Time        // when it is, if it is not now
+	// RetireOld has Finish note that the old credential is to be revoked, if the
+	// policy says after what time. It is the worker's to set.
+	RetireOld bool
 
 	lead *Lead
 	ref  store.SecretRef
@@ -255,7 +258,11 @@ func (k *Taken) Finish(ctx context.Context, id secret.VersionID, journal any) er
 			delete(sec.Labels, secret.Pending)
 		}
 		sec.LastRotated = k.vault().now()
-		return nil
+		old, err := labelled(tx, t, sec, secret.Previous)
+		if k.row.Retiring = nil; err == nil && k.RetireOld {
+			k.row.retireOld(old, id, sec.LastRotated)
+		}
+		return err
 	})
 }
 

@@ -189,6 +189,9 @@ var methods = []method{
 	onSecret("RepairRotation", audit.Rotate, true, func(_ testing.TB, s *vault.Session, name secret.Name) error {
 		return errOf(s.RepairRotation(ctx, name))
 	}),
+	onSecret("Consumers", audit.Describe, false, func(_ testing.TB, s *vault.Session, name secret.Name) error {
+		return errOf(s.Consumers(ctx, name, 0, ""))
+	}),
 	onSecret("RemoveRotation", audit.Update, true, func(_ testing.TB, s *vault.Session, name secret.Name) error {
 		return s.RemoveRotation(ctx, name)
 	}),

@@ -44,6 +44,10 @@ type RotationPolicy struct {
 	// could read them.
 	Uses   []secret.Name `json:"uses,omitempty"`
 	Paused bool          `json:"paused,omitzero"`
+	// RetireAfter is the longest that an old credential stays valid on the target
+	// after a rotation, if the rotator can revoke it: until every principal that
+	// had read it has read a newer version. Empty: for as long as the target has it.
+	RetireAfter string `json:"retireAfter,omitzero"`
 
 	// Check, if set, is given the secret's current value once the caller of
 	// SetRotation is known to be allowed; nil if there is none. Its error refuses
@@ -63,6 +67,9 @@ type Rotation struct {
 	Token   secret.VersionID  `json:"token,omitzero"`  // that the next pending version is to have; empty for one made then
 	Journal json.RawMessage   `json:"journal,omitempty"`
 	History []json.RawMessage `json:"history,omitempty"` // of those that are over, newest first
+	// Retiring is the old credential that the last rotation left, until it is
+	// revoked; nil if it is not to be.
+	Retiring *Retirement `json:"retiring,omitempty"`
 
 	LastRotated  time.Time `json:"-"`
 	NextRotation time.Time `json:"-"` // when it is due by its policy
@@ -101,6 +108,9 @@ func (s *Session) SetRotation(ctx context.Context, name secret.Name, p RotationP
 			sec.Metadata.RotationInterval, next.Schedule = interval, ""
 		}
 		next.Paused, next.Check = d.Policy.Paused || p.Paused, nil
+		if next.RetireAfter == "" {
+			d.Retiring = nil
+		}
 		d.Name, d.Policy = name, next
 		return nil
 	})
@@ -150,6 +160,9 @@ func (s *Session) checkCurrent(ctx context.Context, name secret.Name, check func
 func (p RotationPolicy) check() error {
 	if len(p.Uses) > MaxUses {
 		return secret.Limited("uses", fmt.Sprintf("at most %d secrets", MaxUses))
+	}
+	if _, err := p.retireAfter(); err != nil {
+		return err
 	}
 	windowless := p.Schedule == "" || schedule.Interval(p.Schedule).Valid()
 	if windowless && p.Duration != "" {
@@ -366,6 +379,9 @@ func (d *rotationRow) schedule(t *store.Tenant, sec *store.Secret, now time.Time
 		sec.WorkAt = now
 	default:
 		sec.WorkAt = sec.NextRotation
+		if d.Retiring != nil && d.Retiring.next(now).Before(sec.WorkAt) {
+			sec.WorkAt = d.Retiring.next(now)
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 // Lists of the API.
 type (
 	RotationHistory = List[RotationRecord]
+	ConsumerList    = List[Consumer]
 )
 
 // RotationRequest has a secret rotate by itself. What is absent gets its
@@ -18,6 +19,9 @@ type RotationRequest struct {
 	Schedule string          `json:"schedule,omitzero"`        // 7d 30d 90d 180d 365d, rate(…) or cron(…); absent: the secret's interval
 	Duration string          `json:"duration,omitzero"`        // of a window, 1h to 24h
 	Uses     []string        `json:"uses,omitzero"`            // further secrets that the rotator may look up
+	// RetireAfter has an old credential revoked on the target when everybody who
+	// had read it has read a newer one, and at the latest then: 30m, 12h, 7d.
+	RetireAfter string `json:"retireAfter,omitzero"`
 }
 
 // Rotation tells how a secret rotates by itself, and how it stands.
@@ -28,6 +32,7 @@ type Rotation struct {
 	Schedule     string          `json:"schedule,omitzero"`
 	Duration     string          `json:"duration,omitzero"`
 	Uses         []string        `json:"uses,omitzero"`
+	RetireAfter  string          `json:"retireAfter,omitzero"`
 	Paused       bool            `json:"paused,omitzero"`
 	LastRotated  time.Time       `json:"lastRotated,omitzero"`
 	NextRotation time.Time       `json:"nextRotation,omitzero"`
@@ -36,6 +41,22 @@ type Rotation struct {
 	Overdue  bool            `json:"overdue,omitzero"`  // due for more than an hour
 	Rotation *RotationRecord `json:"rotation,omitzero"` // under way
 	Last     *RotationRecord `json:"last,omitzero"`     // the newest that is over
+	Retiring *Retiring       `json:"retiring,omitzero"` // the credential that the newest has replaced, while it is still valid
+}
+
+// Retiring is an old credential that is to be revoked.
+type Retiring struct {
+	VersionID string    `json:"versionId"`
+	Until     time.Time `json:"until"`           // then also if somebody still uses it
+	Failed    string    `json:"failed,omitzero"` // why the last attempt has failed
+}
+
+// Consumer is a principal that has read a secret.
+type Consumer struct {
+	Principal string    `json:"principal"`
+	Version   string    `json:"version"`  // the newest that it has read
+	LastRead  time.Time `json:"lastRead"` // the day
+	Behind    bool      `json:"behind"`   // that version is older than the current one
 }
 
 // RotationRecord tells of one rotation. It holds nothing of any value.
