@@ -145,6 +145,7 @@ func (s *subject) drive(t *testing.T, build string, load scale) (*scanner, []*me
 	suite.standard(load.standard)
 	s.byClient(t, suite, load.others)
 	s.byCommand(t, build, suite, load.others)
+	s.byLogin(t, suite, load.others)
 	s.byAWS(t, suite, load.others)
 	suite.hostile(load.hostile)
 	suite.last(load.ending)
