@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -55,6 +56,10 @@ func (c *canaries) throughCommands(s *subject, temporary string) {
 		return o.stdout
 	}
 	operator := []string{"FASTNESS_TOKEN=" + s.operator}
+	pair := newKeyPair(c.t)
+	identity, saved := pair.identity, filepath.Join(c.t.TempDir(), "backup.age")
+	c.learned("backup identity", "of the test", bytes.TrimSpace(readFile(c.t, identity)))
+	rooted := []string{"SECRETS_MASTER_KEY=" + s.master}
 	source := []string{"AWS_ENDPOINT_URL_SECRETS_MANAGER=" + s.url, "AWS_REGION=us-east-1", "AWS_EC2_METADATA_DISABLED=true",
 		"AWS_ACCESS_KEY_ID=" + s.accessKeyID, "AWS_SECRET_ACCESS_KEY=" + s.secretAccessKey}
 
@@ -90,6 +95,10 @@ func (c *canaries) throughCommands(s *subject, temporary string) {
 		{words: "server --config " + file("store = \""+value("broken configuration")), code: 2, env: []string{"SECRETS_MASTER_KEY=" + s.master}},
 		{words: "server --store sqlite:" + s.dir + " --listen " + freeAddress(c.t), code: 1, env: []string{"SECRETS_MASTER_KEY=" + s.master}},
 		{words: "dev --listen 192.0.2.1:1", code: 1},
+		{words: "backup verify " + file(value("no backup")) + " --identity " + identity, code: 1},
+		{words: "backup verify " + file("x") + " --identity " + file(value("no identity")), code: 1},
+		{words: "backup restore " + file(value("no backup")) + " --store sqlite:" + c.t.TempDir() + " --identity " + identity, code: 1, env: []string{"SECRETS_MASTER_KEY=" + s.master}},
+		{words: "backup create " + c.t.TempDir() + "/b --store sqlite:" + s.dir + " --recipient " + value("no recipient"), code: 2},
 		{words: "migrate --from sqlite:" + s.dir + " --to sqlite:" + c.t.TempDir(), code: 1, env: []string{"SECRETS_MASTER_KEY=" + s.master}},
 		{words: "migrate --from sqlite:" + c.t.TempDir() + " --to sqlite:" + c.t.TempDir(), code: 1, env: []string{"SECRETS_MASTER_KEY=" + value("a short key")}},
 		{words: "login --user nobody", stdin: value("wrong password"), code: 4, env: []string{"FASTNESS_TOKEN="}},
@@ -205,6 +214,10 @@ func (c *canaries) throughCommands(s *subject, temporary string) {
 		{words: "tenant resume canary", env: operator},
 		{words: "tenant erase canary --yes", env: operator},
 		{words: "audit keys rotate", env: append(operator, "FASTNESS_TENANT=")},
+		{words: "backup create " + saved + " --store sqlite:" + s.dir + " --recipient " + pair.recipient + " --recovery-recipient " + pair.recipient, env: rooted},
+		{words: "backup verify " + saved + " --identity " + identity, env: rooted},
+		{words: "backup verify " + saved + " --identity " + identity},
+		{words: "backup restore " + saved + " --identity " + identity + " --store sqlite:" + c.t.TempDir() + " --json", env: rooted},
 		{words: "version"},
 		{words: "docs"},
 	} {

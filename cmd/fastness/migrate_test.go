@@ -33,17 +33,13 @@ type deployment struct {
 	token  string // the operator's
 	keys   string // file with the log's keys
 	server *server
+	many   int // secrets beside those that are made by hand
 }
 
 // serve starts a server on the deployment's store.
-func (d *deployment) serve(t testing.TB, env ...string) {
+func (d *deployment) serve(t testing.TB) {
 	t.Helper()
-	address := freeAddress(t)
-	d.server = &server{
-		process: start(t, append([]string{"SECRETS_MASTER_KEY=" + masterKey, "FASTNESS_STORE=" + d.store}, env...), "server", "--listen", address),
-		address: "http://" + address,
-	}
-	d.server.until(t, "readiness", func() bool { return isReady(d.server.address) })
+	d.serveWith(t, masterKey)
 }
 
 // on runs a client's command.
@@ -52,15 +48,14 @@ func (d *deployment) on(t testing.TB, tenant, stdin string, args ...string) outc
 	return run(t, clientEnv(d.server.address, d.token, tenant), []byte(stdin), args...)
 }
 
-// manySecrets is how many secrets a filled deployment has beside those that are
-// made by hand: some chunks' worth of rows.
+// manySecrets are some chunks' worth of rows.
 const manySecrets = 700
 
 // newDeployment makes a deployment with something of everything in it, and
 // leaves its server running.
-func newDeployment(t testing.TB, store string) *deployment {
+func newDeployment(t testing.TB, store string, many int) *deployment {
 	t.Helper()
-	d := &deployment{store: store, keys: filepath.Join(t.TempDir(), "audit.keys")}
+	d := &deployment{store: store, many: many, keys: filepath.Join(t.TempDir(), "audit.keys")}
 	var made struct{ Token string }
 	out := runServerSide(t, "operator", "init", "--store", store, "--json").succeed(t)
 	if err := json.Unmarshal(out, &made); err != nil {
@@ -78,11 +73,11 @@ func newDeployment(t testing.TB, store string) *deployment {
 	d.on(t, "shop", "", "delete", "pq", "--yes").succeed(t)
 	d.on(t, "shop", "", "restore", "pq").succeed(t)
 	d.on(t, "shop", "", "key", "rotate").succeed(t)
-	many := make(map[string]string)
-	for i := range manySecrets {
-		many[fmt.Sprintf("many/%d", i)] = fmt.Sprint("value ", i)
+	values := make(map[string]string)
+	for i := range many {
+		values[fmt.Sprintf("many/%d", i)] = fmt.Sprint("value ", i)
 	}
-	text, err := json.Marshal(many)
+	text, err := json.Marshal(values)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +91,7 @@ func newDeployment(t testing.TB, store string) *deployment {
 // check expects all that newDeployment has made, and a log that holds.
 func (d *deployment) check(t testing.TB) {
 	t.Helper()
-	for name, want := range map[string]string{"db/password": "two", "pq": "hybrid", "many/3": "value 3", fmt.Sprint("many/", manySecrets-1): fmt.Sprint("value ", manySecrets-1)} {
+	for name, want := range map[string]string{"db/password": "two", "pq": "hybrid", "many/3": "value 3", fmt.Sprint("many/", d.many-1): fmt.Sprint("value ", d.many-1)} {
 		if got := d.on(t, "shop", "", "get", name).succeed(t); string(got) != want {
 			t.Errorf("%s holds %q, want %q", name, got, want)
 		}
@@ -157,7 +152,7 @@ func loaded(t testing.TB, database string) func() int64 {
 // source stays as it was.
 func TestMigrate(t *testing.T) {
 	dir := t.TempDir()
-	d := newDeployment(t, "sqlite:"+dir)
+	d := newDeployment(t, "sqlite:"+dir, manySecrets)
 	database := databaseURL(t)
 	move := func(from, to string) []string { return []string{"migrate", "--from", from, "--to", to} }
 

@@ -101,6 +101,12 @@ const (
 	AccessReview   Action = "access.review"
 )
 
+// Actions on whole deployments. What stands before a BackupRestore entry was
+// logged under another name and other keys.
+const (
+	BackupRestore Action = "backup.restore"
+)
+
 // The actions of those who follow what happens to a tenant's secrets.
 const (
 	EventsOpen  Action = "events.open"

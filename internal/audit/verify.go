@@ -238,6 +238,9 @@ func (v *verifier) wholeEntry(n int64, l *LeafEntry, proof tlog.RecordProof) *Ve
 	if l.Action == AuditKeysRotate && l.Result == Success && l.TenantID == "" {
 		v.rotations = append(v.rotations, l.Entry)
 	}
+	if l.Action == BackupRestore && l.Result == Success && l.TenantID == "" {
+		v.rotations = nil // those before were of the log under its old name
+	}
 	return nil
 }
 

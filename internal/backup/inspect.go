@@ -13,18 +13,26 @@ import (
 // inspection proves a store whole.
 type inspection struct {
 	master, previous *secretbuf.Buffer
+	vault            *vault.Vault // whose root key it is, instead of them; nil otherwise
 	progress         func()
 	counters         bool // compare the store's counters with its rows
-	found            vault.Inspection
+	// Of one tenant alone, whose store need not tell the deployment.
+	tenant     secret.TenantName
+	deployment string
+	check      []byte
+	found      vault.Inspection
 }
 
 // run reads all of the store, and returns the digest of its rows.
 func (i *inspection) run(r store.Reader) (*dump.Digest, error) {
-	check := vault.NewInspector(i.master, i.previous)
+	check, err := i.inspector()
+	if err != nil {
+		return nil, err
+	}
 	defer check.Close()
 	var digest dump.Digest
 	counted := counting{reader: r, compare: i.counters}
-	err := dump.Read(r, func(row *dump.Row) error {
+	err = i.rows(r, func(row *dump.Row) error {
 		i.progress()
 		if _, err := digest.Add(row); err != nil {
 			return err
@@ -34,6 +42,9 @@ func (i *inspection) run(r store.Reader) (*dump.Digest, error) {
 		}
 		return check.Row(row)
 	})
+	if err == nil {
+		err = counted.end()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -41,10 +52,28 @@ func (i *inspection) run(r store.Reader) (*dump.Digest, error) {
 	return &digest, err
 }
 
+func (i *inspection) inspector() (*vault.Inspector, error) {
+	if i.vault != nil {
+		return i.vault.NewInspector(), nil
+	}
+	if i.tenant == "" {
+		return vault.NewInspector(i.master, i.previous), nil
+	}
+	return vault.NewTenantInspector(i.deployment, i.check, i.master, i.previous)
+}
+
+func (i *inspection) rows(r store.Reader, yield func(*dump.Row) error) error {
+	if i.tenant == "" {
+		return dump.Read(r, yield)
+	}
+	return dump.ReadTenant(r, i.tenant, yield)
+}
+
 // counting counts what each tenant has.
 type counting struct {
 	reader  store.Reader
 	compare bool
+	begun   bool            // there was a row
 	owner   secret.TenantID // the zero one stands for the deployment
 	now     counters
 }
@@ -59,8 +88,10 @@ type counters struct {
 func (c *counting) row(r *dump.Row) error {
 	switch {
 	case r.Tenant != nil:
-		if err := c.end(); err != nil {
-			return err
+		if c.begun {
+			if err := c.end(); err != nil {
+				return err
+			}
 		}
 		c.owner, c.now = secret.TenantID(r.Tenant.ID), counters{}
 	case r.Secret != nil:
@@ -72,9 +103,8 @@ func (c *counting) row(r *dump.Row) error {
 		c.now.principals++
 	case r.Credential != nil:
 		c.now.credentials++
-	case r.Tree != nil:
-		return c.end()
 	}
+	c.begun = true
 	return nil
 }
 

@@ -178,13 +178,15 @@ func (m Move) load(r store.Reader, loader *dump.Loader, want *dump.Digest) error
 	return err
 }
 
+func (m Move) stage(name string, total int64) func() { return stage(m.Progress, name, total) }
+
 // stage returns a function that counts one row more of a stage as done.
-func (m Move) stage(name string, total int64) func() {
+func stage(tell func(Stage), name string, total int64) func() {
 	done := int64(0)
 	return func() {
 		done++
-		if m.Progress != nil {
-			m.Progress(Stage{name, done, total})
+		if tell != nil {
+			tell(Stage{name, done, total})
 		}
 	}
 }

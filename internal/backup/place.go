@@ -5,7 +5,7 @@
 // opened, every sealed part of it, with the root key, and its log is computed
 // anew, before anybody is let at it; a store that is being filled serves nobody.
 //
-// Start with Move.
+// Start with Move, Create and Restore.
 package backup
 
 import (

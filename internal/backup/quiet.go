@@ -50,7 +50,7 @@ type state struct {
 }
 
 func stateOf(r store.Reader) (s state, err error) {
-	if s.deployment, err = vault.DeploymentID(r); err != nil {
+	if s.deployment, _, err = vault.Deployment(r); err != nil {
 		return s, err
 	}
 	if s.tree, err = r.Log().State(); err != nil {

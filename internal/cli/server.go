@@ -56,12 +56,13 @@ func (a *app) server(ctx context.Context, c serverConfig) error {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
+	stopBackups := c.backups.start(ctx, v, log)
 	var worker *rotation.Worker
 	if c.rotationWorker {
 		worker = rotation.NewWorker(v, c.rotationNetwork, log, nil)
 		worker.Grace = c.grace
 	}
-	return errors.Join(serve(ctx, server.Config{
+	err = serve(ctx, server.Config{
 		Vault: v, Worker: worker, Network: c.rotationNetwork, Listen: c.listen, Certificate: c.certificate, Key: c.key, TLS12: c.tls12,
 		ClientCertificates: c.clientCertificates, Proxies: c.proxies,
 		MetricsListen: c.metricsListen, MaxConnections: c.connections, Grace: c.grace,
@@ -70,7 +71,9 @@ func (a *app) server(ctx context.Context, c serverConfig) error {
 	}, hangups, func(s *server.Server) error {
 		log.Info("serving", "address", s.URL(), "version", version)
 		return nil
-	}), v.Close())
+	})
+	stopBackups()
+	return errors.Join(err, v.Close())
 }
 
 // serve listens, tells the address to ready, and serves until ctx ends. On

@@ -45,6 +45,7 @@ type serverConfig struct {
 	webAuthn              identity.RelyingParty
 	loopbackIssuers       bool
 	rotationWorker        bool
+	backups               backupConfig
 	rotationNetwork       rotation.Network
 }
 
@@ -133,6 +134,12 @@ var settings = append([]setting{
 		boolean(func(c *serverConfig) *bool { return &c.rotationNetwork.PrivateWebhooks })},
 	{"audit.anchor", "", "PLACE", "where each checkpoint is sent: file:PATH or an https URL",
 		text(func(c *serverConfig) *string { return &c.anchor })},
+	{"backup.schedule", "", "TIME", "back up and verify this often, on one node: 24h; empty for never",
+		setBackupEvery},
+	{"backup.directory", "", "FOLDER", "where scheduled backups go; on another machine's disk, at best",
+		text(func(c *serverConfig) *string { return &c.backups.dir })},
+	{"backup.recipients", "", "RECIPIENTS", "age recipients who can decrypt scheduled backups; in a list, or with commas between", setBackupRecipients},
+	{"backup.keep", "14", "N", "how many scheduled backups are kept", setBackupKeep},
 }, quotaSettings()...)
 
 // quotaSettings are the quotas that hold for every tenant.
@@ -324,6 +331,9 @@ func (f *settingFlags) load(cmd *cobra.Command, getenv func(string) string) (ser
 	}
 	if (c.webAuthn.ID == "") != (len(c.webAuthn.Origins) == 0) {
 		return c, usagef("webauthn_id and webauthn_origins: give both, or neither")
+	}
+	if b := c.backups; b.every > 0 && (b.dir == "" || len(b.recipients) == 0) {
+		return c, usagef("backup.schedule: say with backup.directory and backup.recipients where to, and who can decrypt it")
 	}
 	if err := c.quotas.Validate(); err != nil {
 		return c, usagef("quota_%s: %s", snake(secret.Of(err).Field), secret.Of(err).Detail)

@@ -45,6 +45,7 @@ type Loader struct {
 	done   progress // as stored
 	stored []byte   // its row; nil before the first chunk
 
+	first  func(store.Tx) error // runs with the first chunk, in a store that stays open
 	digest Digest
 	chunk  []*Row
 	bytes  int
@@ -73,6 +74,13 @@ func NewLoader(ctx context.Context, s store.Store, from string) (*Loader, error)
 		return nil, fmt.Errorf("%w: it is half filled from another source", ErrOccupied)
 	}
 	return l, nil
+}
+
+// NewLoaderInto prepares to add a stream of rows to a store that has others and
+// stays open, and to run first in the transaction of the first of them. Cut off,
+// it leaves what it had added.
+func NewLoaderInto(ctx context.Context, s store.Store, first func(store.Tx) error) *Loader {
+	return &Loader{ctx: ctx, store: s, first: first}
 }
 
 // errFound ends a reading at the first row.
@@ -114,6 +122,15 @@ func (l *Loader) Row(r *Row) error {
 	return l.flush()
 }
 
+// RowBut is Row, but the row is there already: it only counts.
+func (l *Loader) RowBut(r *Row, there bool) error {
+	if !there {
+		return l.Row(r)
+	}
+	_, err := l.digest.Add(r)
+	return err
+}
+
 // flush commits the chunk.
 func (l *Loader) flush() error {
 	if len(l.chunk) == 0 {
@@ -125,10 +142,18 @@ func (l *Loader) flush() error {
 		return err
 	}
 	err = l.store.Update(l.ctx, func(tx store.Tx) error {
+		if l.first != nil && l.done.Rows == 0 {
+			if err := l.first(tx); err != nil {
+				return err
+			}
+		}
 		for _, r := range l.chunk {
 			if err := add(tx, r); err != nil {
 				return fmt.Errorf("loading a row of kind %s: %w", r.Kind(), err)
 			}
+		}
+		if l.first != nil {
+			return nil
 		}
 		return tx.SetMeta(store.MetaLoading, l.stored, row)
 	})

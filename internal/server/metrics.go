@@ -80,7 +80,8 @@ var (
 	streams   = describe("event_streams", "Streams of events that are open.")
 	refused   = prometheus.NewDesc("fastness_refusals_total",
 		"Refusals by limits: bad credentials (credential), those not looked at because there were too many (wait), and each quota's.", []string{"kind"}, nil)
-	statsUp = describe("store_up", "1 if the store answered for this scrape.")
+	backedUp = describe("backup_last_verified_timestamp_seconds", "When the newest backup was made that was verified on schedule; 0 if none was.")
+	statsUp  = describe("store_up", "1 if the store answered for this scrape.")
 )
 
 func describe(name, help string) *prometheus.Desc {
@@ -89,7 +90,7 @@ func describe(name, help string) *prometheus.Desc {
 
 // Describe lists the figures.
 func (c *vaultCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{dataBytes, logBytes, commits, grouped, retries, entries, tenants, keys, streams, refused, statsUp} {
+	for _, d := range []*prometheus.Desc{dataBytes, logBytes, commits, grouped, retries, entries, tenants, keys, streams, refused, backedUp, statsUp} {
 		ch <- d
 	}
 }
@@ -111,6 +112,11 @@ func (c *vaultCollector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v))
 	}
 	gauge(statsUp, 1)
+	backup := 0.0
+	if !s.Backup.IsZero() {
+		backup = float64(s.Backup.UnixMilli()) / 1000
+	}
+	gauge(backedUp, backup)
 	gauge(dataBytes, float64(s.Store.DataBytes))
 	gauge(logBytes, float64(s.Store.LogBytes))
 	counter(commits, s.Store.GroupCommits)

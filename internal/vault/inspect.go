@@ -1,7 +1,7 @@
 package vault
 
 import (
-	"errors"
+	"encoding/hex"
 	"fmt"
 
 	"fastness/internal/dump"
@@ -35,6 +35,8 @@ type Inspector struct {
 	tenant           secret.TenantID
 	keks             map[uint32]*envelope.KEK // of tenant
 	log              logInspector
+	alone            bool   // the rows are one tenant's
+	lent             *roots // of an open vault, instead of material; nil otherwise
 	found            Inspection
 }
 
@@ -44,13 +46,25 @@ func NewInspector(master, previous *secretbuf.Buffer) *Inspector {
 	return &Inspector{master: master, previous: previous, metas: make(map[string][]byte), log: newLogInspector()}
 }
 
+// NewTenantInspector inspects the rows of one tenant, which come without their
+// deployment's, and without a log.
+func NewTenantInspector(deployment string, check []byte, master, previous *secretbuf.Buffer) (*Inspector, error) {
+	r, err := openRootsOf(deployment, check, master, previous)
+	if err != nil {
+		return nil, err
+	}
+	i := NewInspector(master, previous)
+	i.roots, i.alone, i.found.Deployment = r, true, deployment
+	return i, nil
+}
+
 // Close wipes the keys.
 func (i *Inspector) Close() {
 	i.dropKeys()
 	if i.own != nil {
 		i.own.Destroy()
 	}
-	if i.roots != nil {
+	if i.roots != nil && i.lent == nil {
 		i.roots.destroy()
 	}
 }
@@ -85,23 +99,26 @@ func (i *Inspector) Row(r *dump.Row) error {
 
 // begin proves the root key and opens what belongs to the deployment.
 func (i *Inspector) begin() error {
-	id := i.metas[metaDeployment]
-	if len(id) != 16 {
-		return errors.New("this is no deployment's store: it has no id")
-	}
-	r := &roots{id: [16]byte(id)}
-	if err := r.derive(i.master, i.previous); err != nil {
+	r, err := i.openRoots()
+	if err != nil {
 		return err
 	}
 	i.roots = r
-	if err := r.prove(i.metas[metaRoots]); err != nil {
-		return err
-	}
-	i.found.Deployment = fmt.Sprintf("%x", id)
+	i.found.Deployment = hex.EncodeToString(r.id[:])
 	if err := i.openOwn(); err != nil {
 		return err
 	}
 	return i.openLogKeys()
+}
+
+func (i *Inspector) openRoots() (*roots, error) {
+	if i.lent == nil {
+		return openRootsOf(hex.EncodeToString(i.metas[metaDeployment]), i.metas[metaRoots], i.master, i.previous)
+	}
+	if string(i.metas[metaDeployment]) != string(i.lent.id[:]) {
+		return nil, ErrWrongRootKey
+	}
+	return i.lent, i.lent.prove(i.metas[metaRoots])
 }
 
 func (i *Inspector) openOwn() (err error) {
@@ -212,6 +229,9 @@ func (i *Inspector) open(owner secret.TenantID, number uint32, f func(*envelope.
 
 // End reports what was found, after the last row.
 func (i *Inspector) End() (Inspection, error) {
+	if i.alone {
+		return i.found, nil
+	}
 	if err := i.log.end(&i.found); err != nil {
 		return Inspection{}, err
 	}

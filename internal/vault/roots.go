@@ -20,13 +20,44 @@ const (
 	metaRoots      = "roots"      // check values of the root keys in use
 )
 
-// DeploymentID reads the id of the deployment whose store it is, in hexadecimal.
-func DeploymentID(r store.Reader) (string, error) {
-	id, err := r.Meta(metaDeployment)
+// Deployment reads the id of the deployment whose store it is, in hexadecimal,
+// and what proves its root key right, for ProveRoot.
+func Deployment(r store.Reader) (id string, check []byte, err error) {
+	b, err := r.Meta(metaDeployment)
 	if err != nil {
-		return "", fmt.Errorf("reading the deployment's id: %w", err)
+		return "", nil, fmt.Errorf("reading the deployment's id: %w", err)
 	}
-	return hex.EncodeToString(id), nil
+	check, err = r.Meta(metaRoots)
+	return hex.EncodeToString(b), check, err
+}
+
+// ProveRoot tells whether the material is that of a deployment's root key, and
+// of the previous one while it changes (nil otherwise): if not it returns
+// ErrWrongRootKey or ErrRootKeyChanging.
+func ProveRoot(deployment string, check []byte, master, previous *secretbuf.Buffer) error {
+	r, err := openRootsOf(deployment, check, master, previous)
+	if err == nil {
+		r.destroy()
+	}
+	return err
+}
+
+// openRootsOf derives a deployment's root keys and proves them. The caller
+// destroys them.
+func openRootsOf(deployment string, check []byte, master, previous *secretbuf.Buffer) (*roots, error) {
+	id, err := hex.DecodeString(deployment)
+	if err != nil || len(id) != 16 {
+		return nil, errors.New("this is no deployment's id")
+	}
+	r := &roots{id: [16]byte(id)}
+	if err := r.derive(master, previous); err != nil {
+		return nil, err
+	}
+	if err := r.prove(check); err != nil {
+		r.destroy()
+		return nil, err
+	}
+	return r, nil
 }
 
 // roots are the root keys of the deployment. While the root key changes there

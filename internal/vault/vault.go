@@ -255,6 +255,7 @@ type Stats struct {
 	Store    store.Stats
 	Tenants  int64
 	TreeSize int64             // entries with a place in the log
+	Backup   time.Time         // when the newest verified backup was made on schedule; zero if none was
 	Keys     int               // unwrapped tenant keys in memory
 	Streams  int               // of events, that somebody follows
 	Refused  map[string]uint64 // by limits, since the start; by a kind of RefusalKinds
@@ -269,6 +270,9 @@ func (v *Vault) Stats(ctx context.Context) (Stats, error) {
 	}
 	err = v.store.View(ctx, func(r store.Reader) error {
 		if s.Tenants, err = r.Tenants().Count(); err != nil {
+			return err
+		}
+		if s.Backup, err = backupVerified(r); err != nil {
 			return err
 		}
 		tree, err := r.Log().State()
