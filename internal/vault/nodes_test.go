@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"fastness/fastnesstest"
+	"fastness/internal/policy"
 	"fastness/internal/secret"
+	"fastness/internal/store"
 	"fastness/internal/testservers"
 	"fastness/internal/vault"
 )
@@ -172,5 +174,25 @@ func TestPasswordEndsOnNodes(t *testing.T) {
 			made.Token.Release()
 		}
 		a.Clock.Advance(time.Hour)
+	}
+}
+
+// TestAccessOnNodes: a principal that one node disables the next request to another
+// refuses, and so with grants and policies.
+func TestAccessOnNodes(t *testing.T) {
+	a, b := nodes(t)
+	op := a.Tenant(t, "acme")
+	must(put(t, op, "app/db", "v", vault.Put{}))(t)
+	web := issued(t, op.Credentials(), vault.TokenSpec{Principal: "web", Grants: []policy.Grant{{Role: policy.Reader}}})
+	read := func() error { return errOf(get(session(t, b, web), "app/db", store.Selector{})) }
+	for range 3 {
+		check(t, read())
+		enact(t, op, "freeze", `forbid(principal, action == Action::"read", resource);`)
+		want(t, read(), secret.ErrAccessDenied)
+		check(t, op.Policies().Delete(ctx, "freeze", nil))
+		check(t, read())
+		must(op.Principals().Disable(ctx, "web"))(t)
+		want(t, errOf(b.Authenticate(ctx, elsewhere(), web.Token.Bytes())), secret.ErrUnauthenticated)
+		must(op.Principals().Enable(ctx, "web"))(t)
 	}
 }
