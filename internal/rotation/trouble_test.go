@@ -220,6 +220,37 @@ func (r *trial) repair(ctx context.Context, d *deployment, end rotation.State, f
 	return err
 }
 
+// TestRedisSavesAfterCrash: Redis took the new password, and the process died
+// before it had it saved. It is saved all the same, and outlasts a restart.
+func TestRedisSavesAfterCrash(t *testing.T) {
+	server := testservers.StartRedis(t, testservers.Options{})
+	user := "saved"
+	redisExec(t, server, "ACL", "SETUSER", user, "on", ">first", "+acl|setuser", "+acl|save")
+	redisExec(t, server, "ACL", "SAVE")
+	s := throughProxy(server, nil, "redis", user, "first", false)
+	s.kind, s.config = "redis", `{"tls":"disable","aclSave":true}`
+	s.logsIn = func(value []byte) bool { return redisLogin(t, server.Address(), user, parseValue(value).Password) }
+	r := newTrial(t, subject{open: func(testing.TB, *proxy) *specimen { return s }, overlaps: true}, nil)
+	r.inside(func(ctx context.Context, d *deployment) (err error) {
+		ctx, crash := context.WithCancel(ctx)
+		d.Once(watched(ctx, at("before setting", 1, func() {
+			var value []byte
+			value, err = read(context.Background(), d, fastness.Selector{Label: fastness.Pending})
+			if err == nil {
+				redisExec(t, server, "ACL", "SETUSER", user, ">"+parseValue(value).Password)
+			}
+			crash()
+		})))
+		return err
+	})
+	r.sleep()
+	if end, failures := r.settle(); end != rotation.StateFinished || len(failures) > 0 {
+		t.Fatalf("it ends %s after %v", end, failures)
+	}
+	redisExec(t, server, "ACL", "LOAD")
+	r.inside(r.finished)
+}
+
 // TestTwoWorkersAnywhere stops a worker at every point for longer than its
 // lease lasts. Another one finishes, and begins and finishes the next rotation
 // too; then the first one goes on, and does no harm.
