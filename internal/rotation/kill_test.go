@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"strings"
@@ -113,11 +114,12 @@ type trial struct {
 func newTrial(t testing.TB, s subject, server *testservers.Server) *trial {
 	t.Helper()
 	r := &trial{t: t, subject: s, specimen: s.open(t, nil), ground: newGround(t, server)}
+	g := r.ground // targets ask at any time, while the trial's clock moves
 	if r.asks != nil {
-		r.asks(func(id secret.VersionID) []byte { return r.ask("GET", id, nil) })
+		r.asks(func(id secret.VersionID) []byte { return g.ask(http.MethodGet, id, nil) })
 	}
 	if r.store != nil {
-		r.store(func(id secret.VersionID, value []byte) { r.ask("PUT", id, value) })
+		r.store(func(id secret.VersionID, value []byte) { g.ask(http.MethodPut, id, value) })
 	}
 	r.inside(func(ctx context.Context, d *deployment) error { return d.furnish(ctx, r.specimen) })
 	r.inside(r.begin)
