@@ -38,6 +38,7 @@ var floors = map[string]int{
 
 	".": 6,
 
+	"internal/notify":   6,
 	"internal/rotation": 5,
 	"internal/backup":   5,
 

@@ -160,6 +160,7 @@ func (c *canaries) throughCommands(s *subject, temporary string) {
 		{words: "stage move works mine --to 1"},
 		{words: "stage remove works mine"},
 		{words: "run --prefix works/api -- true"},
+		{words: "run --watch --prefix works/api -- true"},
 		{words: "import - --format json --dry-run", stdin: string(imported)},
 		{words: "import - --format json --json", stdin: string(imported)},
 		{words: "import aws --filter name=works --prefix copied/ --dry-run", env: source},
@@ -180,6 +181,12 @@ func (c *canaries) throughCommands(s *subject, temporary string) {
 		{words: "accesskey rotate LAST --json", shows: true},
 		{words: "accesskey list --json"},
 		{words: "accesskey revoke LAST"},
+		{words: "webhook create http://127.0.0.1:9/canary --prefix works --json", shows: true},
+		{words: "webhook list --json"},
+		{words: "webhook get LAST"},
+		{words: "webhook test LAST --json"},
+		{words: "webhook update LAST --pause"},
+		{words: "webhook delete LAST --yes"},
 		{words: "policy put canary", stdin: `forbid(principal == Person::"nobody", action, resource);`},
 		{words: "policy get canary"},
 		{words: "policy show canary"},
@@ -233,6 +240,9 @@ func (c *canaries) throughCommands(s *subject, temporary string) {
 			last = jsonField(c.t, out, "id")
 		case strings.HasPrefix(cmd.words, "accesskey create"), strings.HasPrefix(cmd.words, "accesskey rotate"):
 			c.learned("access-key secret", "made by command", []byte(jsonField(c.t, out, "secretAccessKey")))
+			last = jsonField(c.t, out, "id")
+		case strings.HasPrefix(cmd.words, "webhook create"):
+			c.learned("webhook secret", "made by command", []byte(jsonField(c.t, out, "signingSecret")))
 			last = jsonField(c.t, out, "id")
 		case strings.HasPrefix(cmd.words, "tenant create"):
 			c.learned("token", "of canary", []byte(jsonField(c.t, out, "token")))

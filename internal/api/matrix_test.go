@@ -80,6 +80,8 @@ var matrixFixture = map[string]func(p matrixPlace) string{
 		switch {
 		case strings.Contains(p.route.Pattern, "/mfa/"):
 			return "fct_none"
+		case strings.Contains(p.route.Pattern, "/webhooks/"):
+			path, body = "/tenants/"+p.tenant+"/webhooks", validBodies["WebhookCreateRequest"]
 		case strings.Contains(p.route.Pattern, "/factors/"):
 			return matrixFactors[p.tenant+p.caller] // of the principal that was just made
 		case p.route.Operator:

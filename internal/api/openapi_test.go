@@ -326,6 +326,8 @@ var bodies = map[string]any{
 	"QuotasRequest": wire.QuotasRequest{}, "QuotasReply": wire.QuotasReply{}, "Quotas": secret.Quotas{}, "Use": secret.Use{},
 	"AccessPolicy": secret.AccessPolicy{}, "Problem": wire.Problem{},
 	"Event": wire.Event{}, "EventData": wire.EventData{},
+	"Webhook": wire.Webhook{}, "WebhookList": wire.WebhookList{}, "WebhookCreated": wire.WebhookCreated{},
+	"WebhookCreateRequest": wire.WebhookCreateRequest{}, "WebhookUpdateRequest": wire.WebhookUpdateRequest{},
 	"Entry": audit.Entry{}, "EntryList": wire.List[audit.Entry]{},
 }
 

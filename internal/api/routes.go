@@ -152,6 +152,7 @@ var routes = append([]*Route{
 	rotationRoutes,
 	quotaRoutes,
 	eventRoutes,
+	webhookRoutes,
 	providerRoutes,
 	policyRoutes,
 	accessRoutes,

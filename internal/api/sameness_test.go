@@ -66,6 +66,9 @@ var validBodies = map[string]string{
 	"FactorRequest":         `{"name":"phone"}`,
 	"CodeRequest":           `{"code":"123456"}`,
 	"CeremonyRequest":       `{"response":{}}`,
+
+	"WebhookCreateRequest": `{"url":"https://receiver.example/hook"}`,
+	"WebhookUpdateRequest": `{"paused":true}`,
 }
 
 // seen is what a caller can tell two answers apart by.

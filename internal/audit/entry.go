@@ -111,6 +111,12 @@ const (
 const (
 	EventsOpen  Action = "events.open"
 	EventsClose Action = "events.close"
+
+	WebhookCreate Action = "webhook.create"
+	WebhookList   Action = "webhook.list"
+	WebhookUpdate Action = "webhook.update"
+	WebhookDelete Action = "webhook.delete"
+	WebhookTest   Action = "webhook.test"
 )
 
 // Result says how it ended.

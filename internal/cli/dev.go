@@ -17,6 +17,7 @@ import (
 
 	"fastness"
 	"fastness/internal/awsapi"
+	"fastness/internal/notify"
 	"fastness/internal/rootkey"
 	"fastness/internal/rotation"
 	"fastness/internal/secret"
@@ -115,7 +116,7 @@ func (a *app) serveDev(ctx context.Context, log *slog.Logger, v *fastness.Vault,
 	worker := rotation.NewWorker(v, devNetwork, log, nil)
 	worker.Grace = devGrace
 	return serve(ctx, server.Config{
-		Vault: v, Worker: worker, Network: devNetwork, Listen: listen, Logger: log, Grace: devGrace, Front: awsFront(awsapi.Config{Vault: v, Logger: log, Network: devNetwork}),
+		Vault: v, Worker: worker, Notifier: notify.NewWorker(v, devNetwork, log, nil), Network: devNetwork, Listen: listen, Logger: log, Grace: devGrace, Front: awsFront(awsapi.Config{Vault: v, Logger: log, Network: devNetwork}),
 	}, nil, func(s *server.Server) error {
 		d := devInfo{s.URL(), wire.TenantCreated{
 			Tenant: string(made.Name), Token: made.Token, AccessKeyID: made.AccessKeyID,

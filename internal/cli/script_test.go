@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -55,6 +56,7 @@ func TestScripts(t *testing.T) {
 			"field":     jsonField,
 			"exits":     exits,
 			"waitup":    waitUp,
+			"waitfor":   waitFor,
 			"jwt":       makeJWT,
 			"totp":      oneTimeCode,
 			"mode":      checkMode,
@@ -160,6 +162,22 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 	if fmt.Sprint(code) != args[0] {
 		ts.Fatalf("%v exits with %d instead of %s\n%s%s", args[1:], code, args[0], ts.ReadFile("stdout"), ts.ReadFile("stderr"))
 	}
+}
+
+// waitFor is "waitfor TEXT COMMAND…": it runs a command until it prints what
+// matches.
+func waitFor(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) < 2 {
+		ts.Fatalf("usage: waitfor TEXT COMMAND...")
+	}
+	want := regexp.MustCompile(args[0])
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		ts.Check(ts.Exec(args[1], args[2:]...))
+		if want.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+	}
+	ts.Fatalf("%v never printed %q", args[1:], args[0])
 }
 
 // waitUp is "waitup FILE TEXT": it waits until a file holds the text.

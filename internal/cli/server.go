@@ -15,6 +15,7 @@ import (
 
 	"fastness"
 	"fastness/internal/awsapi"
+	"fastness/internal/notify"
 	"fastness/internal/rootkey"
 	"fastness/internal/rotation"
 	"fastness/internal/secretbuf"
@@ -63,7 +64,7 @@ func (a *app) server(ctx context.Context, c serverConfig) error {
 		worker.Grace = c.grace
 	}
 	err = serve(ctx, server.Config{
-		Vault: v, Worker: worker, Network: c.rotationNetwork, Listen: c.listen, Certificate: c.certificate, Key: c.key, TLS12: c.tls12,
+		Vault: v, Worker: worker, Notifier: notify.NewWorker(v, c.rotationNetwork, log, nil), Network: c.rotationNetwork, Listen: c.listen, Certificate: c.certificate, Key: c.key, TLS12: c.tls12,
 		ClientCertificates: c.clientCertificates, Proxies: c.proxies,
 		MetricsListen: c.metricsListen, MaxConnections: c.connections, Grace: c.grace,
 		Logger: log, LogRequests: c.logRequests,

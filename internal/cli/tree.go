@@ -46,7 +46,7 @@ fastness run -- ./server`,
 		a.runCommand(), a.importCommand(), a.exportCommand())
 	addTo(root, groupLogin, a.loginCommand(), a.logoutCommand(), a.mfaCommand(), a.passwordCommand())
 	addTo(root, groupAdmin, a.auditCommand(), a.principalCommand(), a.policyCommand(), a.settingsCommand(), a.accessCommand(),
-		a.issuerCommand(), a.caCommand(), a.tokenCommand(), a.accessKeyCommand(), a.tenantCommand(), a.quotaCommand(), a.keyCommand())
+		a.issuerCommand(), a.caCommand(), a.webhookCommand(), a.tokenCommand(), a.accessKeyCommand(), a.tenantCommand(), a.quotaCommand(), a.keyCommand())
 	addTo(root, groupServe, a.devCommand(), a.serverCommand(), a.operatorCommand(), a.migrateCommand(), a.backupCommand())
 	root.AddCommand(a.versionCommand(), a.docsCommand(root))
 	return root

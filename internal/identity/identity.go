@@ -74,6 +74,12 @@ func NewFactorID() string {
 	return "fct_" + randomBase32(base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567"))
 }
 
+// NewWebhookID returns a random public id of a webhook: "whk_" and 16 of a-z and
+// 2-7.
+func NewWebhookID() string {
+	return "whk_" + randomBase32(base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567"))
+}
+
 // randomBase32 returns 80 random bits in 16 characters.
 func randomBase32(enc *base32.Encoding) string {
 	var b [10]byte

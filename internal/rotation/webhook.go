@@ -13,7 +13,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strconv"
 	"time"
 
 	"fastness/internal/secret"
@@ -195,8 +194,7 @@ func (w *webhook) send(ctx context.Context, j *Job, step string) error {
 	return judge(response)
 }
 
-// sign adds the headers of Standard Webhooks: v1 is the base64 of
-// HMAC-SHA-256(key, id.timestamp.body).
+// sign signs with the key that another secret holds: see Sign.
 func (w *webhook) sign(ctx context.Context, j *Job, request *http.Request, id string, body []byte) error {
 	request.Header.Set("Webhook-Id", id)
 	if w.key == "" {
@@ -210,9 +208,7 @@ func (w *webhook) sign(ctx context.Context, j *Job, request *http.Request, id st
 	if key.Len() < minKey {
 		return misconfigured("rotationConfig.signingKey", fmt.Sprintf("its secret has at least %d bytes", minKey))
 	}
-	timestamp := strconv.FormatInt(w.now().Unix(), 10)
-	request.Header.Set("Webhook-Timestamp", timestamp)
-	request.Header.Set("Webhook-Signature", "v1,"+signature(key, id, timestamp, body))
+	Sign(request, key, id, w.now(), body)
 	return nil
 }
 

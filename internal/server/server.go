@@ -25,6 +25,7 @@ import (
 
 	"fastness/internal/api"
 	"fastness/internal/identity"
+	"fastness/internal/notify"
 	"fastness/internal/rotation"
 	"fastness/internal/vault"
 )
@@ -92,6 +93,8 @@ type Config struct {
 	// Worker, if set, runs while the server serves. Serve returns when it has
 	// nothing in hand any more.
 	Worker *rotation.Worker
+	// Notifier, if set, delivers to webhooks while the server serves, as Worker.
+	Notifier *notify.Worker
 	// Network says where rotators may connect to, as the worker was told.
 	Network rotation.Network
 }
@@ -159,6 +162,9 @@ func Listen(c Config) (*Server, error) {
 		return nil, err
 	}
 	m := newMetrics(c.Vault)
+	if c.Notifier != nil {
+		m.registry.MustRegister(&webhookCollector{c.Notifier})
+	}
 	s.figures = m.handler()
 	s.api = api.New(api.Config{
 		Vault: c.Vault, Logger: c.Logger, LogRequests: c.LogRequests, Metrics: m.route, Stopping: s.stopping, Proxies: c.Proxies, Network: c.Network,
@@ -207,6 +213,9 @@ func (s *Server) Serve() error {
 	defer worker.Wait()
 	if s.config.Worker != nil {
 		worker.Go(func() { s.config.Worker.Run(s.stopping) })
+	}
+	if s.config.Notifier != nil {
+		worker.Go(func() { s.config.Notifier.Run(s.stopping) })
 	}
 	failed := make(chan error, 2)
 	go func() { failed <- s.main.serve() }()
