@@ -96,10 +96,13 @@ func (w *Worker) current() *tenure {
 	return w.tenure
 }
 
-func (w *Worker) busy() bool {
+func (w *Worker) busy() bool { return w.InHand() > 0 }
+
+// InHand is how many rotations the worker has in hand now.
+func (w *Worker) InHand() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.inHand) > 0
+	return len(w.inHand)
 }
 
 // renewing renews the lease while anything is in hand, until it is stopped. A

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"fastness/internal/rotation"
 	"fastness/internal/vault"
 )
 
@@ -24,7 +25,7 @@ type metrics struct {
 	seconds  *prometheus.HistogramVec
 }
 
-func newMetrics(v *vault.Vault) *metrics {
+func newMetrics(v *vault.Vault, w *rotation.Worker) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -41,7 +42,7 @@ func newMetrics(v *vault.Vault) *metrics {
 	m.registry.MustRegister(m.requests, m.seconds,
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		&vaultCollector{vault: v})
+		&vaultCollector{vault: v, worker: w})
 	return m
 }
 
@@ -65,7 +66,10 @@ func (m *metrics) handler() http.Handler {
 }
 
 // vaultCollector reads the vault's figures when somebody asks for them.
-type vaultCollector struct{ vault *vault.Vault }
+type vaultCollector struct {
+	vault  *vault.Vault
+	worker *rotation.Worker // nil for none
+}
 
 // The vault's figures.
 var (
@@ -80,8 +84,13 @@ var (
 	streams   = describe("event_streams", "Streams of events that are open.")
 	refused   = prometheus.NewDesc("fastness_refusals_total",
 		"Refusals by limits: bad credentials (credential), those not looked at because there were too many (wait), and each quota's.", []string{"kind"}, nil)
-	backedUp = describe("backup_last_verified_timestamp_seconds", "When the newest backup was made that was verified on schedule; 0 if none was.")
-	statsUp  = describe("store_up", "1 if the store answered for this scrape.")
+	backedUp         = describe("backup_last_verified_timestamp_seconds", "When the newest backup was made that was verified on schedule; 0 if none was.")
+	rotationsDue     = describe("rotations_due", "Secrets that the rotation worker is to look at now.")
+	rotationsOverdue = describe("rotations_overdue", "Secrets whose rotation has been due for more than an hour, stuck ones included, paused ones not.")
+	rotationsOldest  = describe("rotations_oldest_overdue_seconds", "For how long the oldest overdue rotation has been due; 0 if none is.")
+	rotationsStuck   = describe("rotations_stuck", "Rotations that were given up until somebody repairs them.")
+	rotationsInHand  = describe("rotations_in_progress", "Rotations that this node has in hand.")
+	statsUp          = describe("store_up", "1 if the store answered for this scrape.")
 )
 
 func describe(name, help string) *prometheus.Desc {
@@ -90,7 +99,8 @@ func describe(name, help string) *prometheus.Desc {
 
 // Describe lists the figures.
 func (c *vaultCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{dataBytes, logBytes, commits, grouped, retries, entries, tenants, keys, streams, refused, backedUp, statsUp} {
+	for _, d := range []*prometheus.Desc{dataBytes, logBytes, commits, grouped, retries, entries, tenants, keys, streams, refused, backedUp, statsUp,
+		rotationsDue, rotationsOverdue, rotationsOldest, rotationsStuck, rotationsInHand} {
 		ch <- d
 	}
 }
@@ -128,5 +138,18 @@ func (c *vaultCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(streams, float64(s.Streams))
 	for kind, n := range s.Refused {
 		ch <- prometheus.MustNewConstMetric(refused, prometheus.CounterValue, float64(n), kind)
+	}
+	if r, err := c.vault.RotationStats(ctx); err == nil {
+		gauge(rotationsDue, float64(r.Due))
+		gauge(rotationsOverdue, float64(r.Overdue))
+		gauge(rotationsStuck, float64(r.Stuck))
+		oldest := time.Duration(0)
+		if !r.Oldest.IsZero() {
+			oldest = time.Since(r.Oldest)
+		}
+		gauge(rotationsOldest, oldest.Seconds())
+	}
+	if c.worker != nil {
+		gauge(rotationsInHand, float64(c.worker.InHand()))
 	}
 }

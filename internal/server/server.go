@@ -161,7 +161,7 @@ func Listen(c Config) (*Server, error) {
 	if err := s.loadCertificate(); err != nil {
 		return nil, err
 	}
-	m := newMetrics(c.Vault)
+	m := newMetrics(c.Vault, c.Worker)
 	if c.Notifier != nil {
 		m.registry.MustRegister(&webhookCollector{c.Notifier})
 	}

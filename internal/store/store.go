@@ -223,6 +223,10 @@ type TenantReader interface {
 	// Work lists secrets of all active tenants whose WorkAt is not after t and
 	// which are not deleted, by an index, oldest first.
 	Work(t time.Time, limit int) ([]SecretRef, error)
+	// WorkLoad counts those of Work whose WorkAt is after from and not after to,
+	// and whose NextRotation is not after due, by the same index; and tells the
+	// earliest NextRotation among them, zero if there are none.
+	WorkLoad(from, to, due time.Time) (n int64, earliest time.Time, err error)
 }
 
 // SecretRef names a secret of any tenant.

@@ -98,6 +98,16 @@ func (r tenants) Work(t time.Time, limit int) ([]store.SecretRef, error) {
 	return rows(r.session, "secret_work_anywhere", scanRef, t.UnixMilli(), max(limit, 0))
 }
 
+func (r tenants) WorkLoad(from, to, due time.Time) (n int64, earliest time.Time, err error) {
+	n, err = row(r.session, "secret_work_load", func(row pgx.CollectableRow) (n int64, err error) {
+		var first *int64
+		err = row.Scan(&n, &first)
+		earliest = moment(first)
+		return n, err
+	}, from.UnixMilli(), to.UnixMilli(), due.UnixMilli())
+	return n, earliest, err
+}
+
 func scanRef(row pgx.CollectableRow) (ref store.SecretRef, err error) {
 	var tenant, id, name []byte
 	if err := row.Scan(&tenant, &id, &name); err != nil {

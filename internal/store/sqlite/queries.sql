@@ -239,6 +239,12 @@ FROM secrets s INDEXED BY secrets_work CROSS JOIN tenants t ON t.n = s.tenant
 WHERE s.work_at IS NOT NULL AND s.deletion IS NULL AND s.work_at <= ?1 AND t.state = 0
 ORDER BY s.work_at LIMIT ?2
 
+-- name: secret_work_load
+SELECT count(*), min(s.next_rotation)
+FROM secrets s INDEXED BY secrets_work CROSS JOIN tenants t ON t.n = s.tenant
+WHERE s.work_at IS NOT NULL AND s.deletion IS NULL AND s.work_at > ?1 AND s.work_at <= ?2
+	AND s.next_rotation <= ?3 AND t.state = 0
+
 -- name: version_walk
 SELECT v.secret, v.number FROM versions v
 WHERE v.tenant = {tenant} AND (v.secret, v.number) > (?2, ?3) AND v.key <> ?4

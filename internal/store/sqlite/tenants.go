@@ -89,6 +89,15 @@ func (r tenants) Work(t time.Time, limit int) ([]store.SecretRef, error) {
 	return r.refs("secret_work_anywhere", t, limit)
 }
 
+func (r tenants) WorkLoad(from, to, due time.Time) (n int64, earliest time.Time, err error) {
+	n, err = row(r.query("secret_work_load").int(1, from.UnixMilli()).int(2, to.UnixMilli()).int(3, due.UnixMilli()),
+		func(s *stmt, col int) (int64, error) {
+			earliest = s.timeAt(col + 1)
+			return s.int64(col), nil
+		})
+	return n, earliest, err
+}
+
 func (r tenants) refs(query string, t time.Time, limit int) ([]store.SecretRef, error) {
 	return rows(r.query(query).time(1, t).limit(2, limit),
 		func(s *stmt, col int) (ref store.SecretRef, err error) {

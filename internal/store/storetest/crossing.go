@@ -127,6 +127,7 @@ var tenantReaderCrossing = crossing[store.TenantReader]{
 	"Count":     nil,
 	"Expired":   nil,
 	"Work":      nil,
+	"WorkLoad":  nil,
 	"Key":       func(v *victim, r store.TenantReader) error { _, err := r.Key(v.intruder.ID, 1); return err },
 	"Keys":      func(v *victim, r store.TenantReader) error { return nothing(r.Keys(v.intruder.ID)) },
 }

@@ -219,6 +219,23 @@ func testWork(t *testing.T, d *db) {
 	same(t, work(-1, 10), nil)
 	same(t, work(2, 10), want[:3])
 	same(t, work(9, 2), want[:2])
+	load := func(from, to, due time.Time) (n int64, earliest time.Time) {
+		d.view(func(r store.Reader) (err error) {
+			n, earliest, err = r.Tenants().WorkLoad(from, to, due)
+			return err
+		})
+		return n, earliest
+	}
+	due := rows[0].NextRotation
+	if n, earliest := load(epoch.Add(-1), epoch.Add(days(2)), due); n != 3 || !earliest.Equal(due) {
+		t.Errorf("the load is %d since %v", n, earliest)
+	}
+	if n, _ := load(epoch, epoch.Add(days(2)), due); n != 2 {
+		t.Errorf("the load after the first is %d", n)
+	}
+	if n, earliest := load(epoch.Add(-1), epoch.Add(days(9)), due.Add(-time.Millisecond)); n != 0 || !earliest.IsZero() {
+		t.Errorf("the load that was due before is %d since %v", n, earliest)
+	}
 	rows[0].Deletion = epoch
 	d.update(func(tx store.Tx) error { return tx.EditSecrets(b.ID).Update(rows[0]) })
 	same(t, work(9, 10), want[1:])
