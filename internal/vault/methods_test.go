@@ -180,6 +180,9 @@ var methods = []method{
 	onSecret("AskRotation", audit.Rotate, true, func(_ testing.TB, s *vault.Session, name secret.Name) error {
 		return errOf(s.AskRotation(ctx, name))
 	}),
+	onSecret("AskRotationAs", audit.Rotate, true, func(_ testing.TB, s *vault.Session, name secret.Name) error {
+		return errOf(s.AskRotationAs(ctx, name, secret.NewVersionID()))
+	}),
 	onSecret("PauseRotation", audit.Rotate, true, func(_ testing.TB, s *vault.Session, name secret.Name) error {
 		return errOf(s.PauseRotation(ctx, name))
 	}),
