@@ -16,12 +16,13 @@ import (
 
 // quotaHelp says what each quota limits, for flags and settings.
 var quotaHelp = map[string]string{
-	"secrets":      "secrets, those scheduled for deletion included",
-	"versions":     "versions of all secrets together",
-	"bytes":        "bytes of versions as they are stored",
-	"principals":   "principals, disabled ones included",
-	"requestRate":  "requests a second of all its callers together",
-	"requestBurst": "requests at once after a pause; as many as a second's if only the rate is set",
+	"secrets":         "secrets, those scheduled for deletion included",
+	"versions":        "versions of all secrets together",
+	"bytes":           "bytes of versions as they are stored",
+	"principals":      "principals, disabled ones included",
+	"requestRate":     "requests a second of all its callers together",
+	"requestBurst":    "requests at once after a pause; as many as a second's if only the rate is set",
+	"rotationsPerDay": "windows a day of a secret's rotation schedule, up to 24; 6 unless it is set",
 }
 
 // kebab is a quota's name as a flag: requestRate is request-rate.
@@ -107,6 +108,7 @@ func (a *app) quotaSetCommand() *cobra.Command {
 cannot grow.`
 	cmd.Example = `fastness quota set shop --secrets 1000 --versions 20000 --bytes 100000000
 fastness quota set shop --request-rate 50 --request-burst 200
+fastness quota set shop --rotations-per-day 24
 fastness quota set shop --secrets none`
 	var none secret.Quotas
 	for quota := range none.All() {
@@ -153,7 +155,11 @@ func (a *app) showQuotas(q client.QuotaInfo) error {
 			if n, ok := used[quota]; ok {
 				use = fmt.Sprint(n)
 			}
-			t.add(kebab(quota), orDash(use), orNone(*v), orNone(own[quota]), orNone(deployment[quota]))
+			held := orNone(*v)
+			if *v == 0 && quota == "rotationsPerDay" {
+				held = fmt.Sprint(secret.DefaultRotationsPerDay)
+			}
+			t.add(kebab(quota), orDash(use), held, orNone(own[quota]), orNone(deployment[quota]))
 		}
 		return t.flush(w)
 	})

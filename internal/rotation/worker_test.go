@@ -172,10 +172,12 @@ func TestWorkerKeepsWindows(t *testing.T) {
 	if h.value(t, "app/password", "") == "old" {
 		t.Error("it was not rotated in the next window")
 	}
-	for schedule, field := range map[string]string{"rate(1 hour)": "schedule", "cron(0 2 ? * SUN *)": "duration"} {
-		_, err := h.s.SetRotation(context.Background(), "app/password", vault.RotationPolicy{Schedule: schedule, Duration: "25h"})
+	for field, p := range map[string]vault.RotationPolicy{
+		"schedule": {Schedule: "rate(1 hour)"}, "duration": {Schedule: "cron(0 2 ? * SUN *)", Duration: "25h"},
+	} {
+		_, err := h.s.SetRotation(context.Background(), "app/password", p)
 		if e := secret.Of(err); !errors.Is(err, secret.ErrInvalid) || e.Field != field {
-			t.Errorf("%s: %v", schedule, err)
+			t.Errorf("%s: %v", field, err)
 		}
 	}
 }

@@ -9,10 +9,6 @@ import (
 	"time"
 )
 
-// MinGap is the least time from one window to the next, unless a tenant is
-// allowed less.
-const MinGap = 4 * time.Hour
-
 const (
 	maxExpression = 256 // bytes of an expression, AWS's limit
 	maxRateDays   = 999 // AWS's longest rate

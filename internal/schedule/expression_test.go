@@ -9,6 +9,9 @@ import (
 	"fastness/internal/schedule"
 )
 
+// minGap is the least time between windows in these tests: AWS's.
+const minGap = 4 * time.Hour
+
 func at(text string) time.Time {
 	t, err := time.Parse("2006-01-02 15:04", text)
 	if err != nil {
@@ -19,7 +22,7 @@ func at(text string) time.Time {
 
 func parse(t *testing.T, expression, duration string) schedule.Schedule {
 	t.Helper()
-	s, err := schedule.Parse(expression, duration, schedule.MinGap)
+	s, err := schedule.Parse(expression, duration, minGap)
 	if err != nil {
 		t.Fatalf("%s: %v", expression, err)
 	}
@@ -139,7 +142,7 @@ func TestRefusals(t *testing.T) {
 		{"cron(0 22 * * ? *)", "3h", "duration: the window reaches into the next UTC day"},
 		{"cron(30 22 * * ? *)", "2h", "duration: the window reaches into the next UTC day"},
 	} {
-		_, err := schedule.Parse(c.expression, c.duration, schedule.MinGap)
+		_, err := schedule.Parse(c.expression, c.duration, minGap)
 		var typed *schedule.Error
 		if !errors.As(err, &typed) || !strings.HasPrefix(err.Error(), c.want) {
 			t.Errorf("%s %s: %v, want %q", c.expression, c.duration, err, c.want)

@@ -191,7 +191,7 @@ func TestWindowsKeepApart(t *testing.T) {
 func TestRatesByDefinition(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n, last := rapid.IntRange(1, 999).Draw(t, "n"), drawInstant(t)
-		byDay, err := schedule.Parse(fmt.Sprintf("rate(%d days)", n), "", schedule.MinGap)
+		byDay, err := schedule.Parse(fmt.Sprintf("rate(%d days)", n), "", minGap)
 		if err != nil {
 			t.Fatal(err)
 		}

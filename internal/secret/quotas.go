@@ -3,6 +3,7 @@ package secret
 import (
 	"fmt"
 	"iter"
+	"time"
 )
 
 // Quotas are hard limits of what a tenant may have and ask for. A zero is no
@@ -14,6 +15,9 @@ type Quotas struct {
 	Principals   int64 `json:"principals,omitzero"`   // disabled ones included
 	RequestRate  int64 `json:"requestRate,omitzero"`  // requests a second, of all its callers together
 	RequestBurst int64 `json:"requestBurst,omitzero"` // requests at once after a pause; as many as a second's if zero
+	// RotationsPerDay is how often a day a secret's schedule may open a window;
+	// DefaultRotationsPerDay if zero.
+	RotationsPerDay int64 `json:"rotationsPerDay,omitzero"`
 }
 
 // Use is how much a tenant has of what quotas limit.
@@ -53,6 +57,9 @@ func (q Quotas) Allow(before, after Use) error {
 const (
 	MaxQuota       = 1 << 53 // what every reader of JSON takes for the same number
 	MaxRequestRate = 1_000_000
+	// MaxRotationsPerDay is what a schedule may at the utmost be allowed.
+	MaxRotationsPerDay     = 24
+	DefaultRotationsPerDay = 6 // every 4 hours, AWS's rule
 	// maxBurst is in seconds of the rate: what a pause can save up.
 	maxBurst = 60
 )
@@ -65,6 +72,7 @@ func (q *Quotas) All() iter.Seq2[string, *int64] {
 	}{
 		{"secrets", &q.Secrets}, {"versions", &q.Versions}, {"bytes", &q.Bytes}, {"principals", &q.Principals},
 		{"requestRate", &q.RequestRate}, {"requestBurst", &q.RequestBurst},
+		{"rotationsPerDay", &q.RotationsPerDay},
 	}
 	return func(yield func(string, *int64) bool) {
 		for _, each := range all {
@@ -83,6 +91,8 @@ func (q Quotas) Validate() error {
 		}
 	}
 	switch {
+	case q.RotationsPerDay > MaxRotationsPerDay:
+		return Limited("rotationsPerDay", fmt.Sprintf("1 to %d, or 0 for %d", MaxRotationsPerDay, DefaultRotationsPerDay))
 	case q.RequestRate > MaxRequestRate:
 		return Limited("requestRate", fmt.Sprintf("1 to %d a second, or 0 for no limit", MaxRequestRate))
 	case q.RequestBurst > 0 && q.RequestRate == 0:
@@ -102,6 +112,8 @@ func (q Quotas) Within(parent Quotas) Quotas {
 		Principals:   tighter(q.Principals, parent.Principals),
 		RequestRate:  tighter(q.RequestRate, parent.RequestRate),
 		RequestBurst: tighter(q.Burst(), parent.Burst()),
+
+		RotationsPerDay: tighter(q.RotationsPerDay, parent.RotationsPerDay),
 	}
 }
 
@@ -118,4 +130,12 @@ func (q Quotas) Burst() int64 {
 		return q.RequestRate
 	}
 	return q.RequestBurst
+}
+
+// RotationGap is the least time from one window of a schedule to the next.
+func (q Quotas) RotationGap() time.Duration {
+	if q.RotationsPerDay == 0 {
+		return 24 * time.Hour / DefaultRotationsPerDay
+	}
+	return 24 * time.Hour / time.Duration(q.RotationsPerDay)
 }

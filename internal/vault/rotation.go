@@ -103,6 +103,13 @@ func (s *Session) SetRotation(ctx context.Context, name secret.Name, p RotationP
 				return secret.Invalid("uses", "names of secrets that the caller may read")
 			}
 		}
+		quotas, err := s.vault.quotas(tx, t.ID)
+		if err != nil {
+			return err
+		}
+		if err := p.checkSchedule(quotas.RotationGap()); err != nil {
+			return err
+		}
 		next := p
 		if interval := schedule.Interval(p.Schedule); interval.Valid() {
 			sec.Metadata.RotationInterval, next.Schedule = interval, ""
@@ -164,14 +171,24 @@ func (p RotationPolicy) check() error {
 	if _, err := p.retireAfter(); err != nil {
 		return err
 	}
-	windowless := p.Schedule == "" || schedule.Interval(p.Schedule).Valid()
-	if windowless && p.Duration != "" {
+	if !p.windows() && p.Duration != "" {
 		return secret.Invalid("duration", "it belongs to a schedule with windows")
 	}
-	if windowless {
+	return p.checkSchedule(0)
+}
+
+// windows reports whether the schedule is an expression that opens windows.
+func (p RotationPolicy) windows() bool {
+	return p.Schedule != "" && !schedule.Interval(p.Schedule).Valid()
+}
+
+// checkSchedule checks an expression, and that its windows open no closer than
+// the gap, which is the tenant's.
+func (p RotationPolicy) checkSchedule(gap time.Duration) error {
+	if !p.windows() {
 		return nil
 	}
-	_, err := schedule.Parse(p.Schedule, p.Duration, schedule.MinGap)
+	_, err := schedule.Parse(p.Schedule, p.Duration, gap)
 	var broken *schedule.Error
 	if errors.As(err, &broken) {
 		return secret.Invalid(broken.Field, broken.Rule)
