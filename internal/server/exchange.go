@@ -26,7 +26,8 @@ type exchange struct {
 	conn    *conn
 	request *http.Request
 	body    body
-	status  int // 0 until the header is decided
+	status  int  // 0 until the header is decided
+	endless bool // the body says itself where it ends
 	payload payload
 }
 
@@ -67,6 +68,7 @@ func (c *conn) begin(w http.ResponseWriter, r *http.Request) *exchange {
 	x.body = body{ReadCloser: r.Body, conn: c}
 	x.request.Body = &x.body
 	if c.framing.body = r.ContentLength; r.ContentLength < 0 {
+		x.endless = true
 		// Where such a body ends only net/http knows; to scrub what it has read
 		// is then safe only if nothing follows.
 		c.framing.body = unbounded
@@ -82,7 +84,7 @@ func (x *exchange) end(r *http.Request, returned bool) {
 	} else {
 		x.conn.abandon(!x.body.whole)
 	}
-	if x.conn.framing.body == unbounded {
+	if x.endless {
 		x.conn.abandon(false)
 	}
 	wipeCredentials(r)
@@ -174,7 +176,8 @@ func (b *body) Read(p []byte) (n int, err error) {
 		b.whole = true
 		b.conn.scrub()
 	default:
-		b.conn.abandon(true)
+		// At the end of the connection all was read, and net/http may wait there.
+		b.conn.abandon(!errors.Is(err, io.ErrUnexpectedEOF))
 	}
 	b.err = err
 	return n, err
