@@ -31,7 +31,7 @@ var keywords = set(`ADD ALTER AND ANY AS ASC BEGIN BY CASCADE CASE CHECK COLUMN 
 
 // functions are those that may be called. CockroachDB has pg_table_size since
 // 26.3; where it is missing, the store does without its answer.
-var functions = set(`coalesce count greatest max octet_length pg_table_size sum unnest`)
+var functions = set(`coalesce count greatest max min octet_length pg_table_size sum unnest`)
 
 // types are those of columns and casts. A serial one would make every node meet
 // on its sequence.
@@ -195,7 +195,7 @@ func TestKeysBeginWithTenants(t *testing.T) {
 // TestTenantParameter holds statements on tables of tenants to the tenant as
 // their first parameter.
 func TestTenantParameter(t *testing.T) {
-	across := set(`secret_expired_anywhere secret_work_anywhere key_walk credential_by_hash credential_by_id credential_lock_by_hash credential_delete document_expire`)
+	across := set(`secret_expired_anywhere secret_work_anywhere secret_work_load_anywhere key_walk credential_by_hash credential_by_id credential_lock_by_hash credential_delete document_expire`)
 	tables := regexp.MustCompile(`\b(FROM|INTO|UPDATE|JOIN) (owners|tenant_keys|secrets|versions|consumers|principals|credentials|documents)\b`)
 	first := regexp.MustCompile(`\b(\w\.)?(tenant|id) = \$1|\(tenant, [^)]*\) VALUES \(\$1`)
 	for name, sql := range queries {

@@ -254,7 +254,7 @@ SELECT s.tenant, s.id, s.name FROM secrets s JOIN tenants t ON t.id = s.tenant
 WHERE s.work_at IS NOT NULL AND s.deletion IS NULL AND s.work_at <= $1 AND t.state = 0
 ORDER BY s.work_at LIMIT $2
 
--- name: secret_work_load
+-- name: secret_work_load_anywhere
 SELECT count(*), min(s.next_rotation) FROM secrets s JOIN tenants t ON t.id = s.tenant
 WHERE s.work_at IS NOT NULL AND s.deletion IS NULL AND s.work_at > $1 AND s.work_at <= $2
 	AND s.next_rotation <= $3 AND t.state = 0

@@ -99,7 +99,7 @@ func (r tenants) Work(t time.Time, limit int) ([]store.SecretRef, error) {
 }
 
 func (r tenants) WorkLoad(from, to, due time.Time) (n int64, earliest time.Time, err error) {
-	n, err = row(r.session, "secret_work_load", func(row pgx.CollectableRow) (n int64, err error) {
+	n, err = row(r.session, "secret_work_load_anywhere", func(row pgx.CollectableRow) (n int64, err error) {
 		var first *int64
 		err = row.Scan(&n, &first)
 		earliest = moment(first)
