@@ -396,6 +396,7 @@ func (d *draft) store(tx store.Tx, e *audit.Entry, p Put) (*store.Secret, error)
 	e.Version, e.NewVersion, e.Detail = v.Number.String(), v.Number.String(), labelsIn(labelsOf(sec, v.Number))
 	edit := tx.EditSecrets(d.tenant.ID)
 	if d.old == nil {
+		sec.Created = e.Timestamp // no later: an event is of the secret that was there at its time
 		return sec, errors.Join(edit.Create(sec), edit.AddVersion(sec.ID, v))
 	}
 	e.OldVersion = versionText(d.old.Labels[secret.Current])
