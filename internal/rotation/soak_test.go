@@ -59,8 +59,9 @@ func TestSoakChangedBehindOurBack(t *testing.T) {
 	t.Run("and told nobody", func(t *testing.T) { of(t, changeable(t, subjects()), spoiled) })
 }
 
-// TestSoakTwoWorkers is TestTwoWorkersAnywhere for all subjects, and with more
-// rotations that the worker who was stopped has missed.
+// TestSoakTwoWorkers stops a worker at every point for longer than its lease
+// lasts. Another one finishes, and begins and finishes further rotations too;
+// then the first one goes on, and does no harm.
 func TestSoakTwoWorkers(t *testing.T) {
 	of(t, subjects(), func(t *testing.T, s subject) { twoWorkers(t, s, 0, 1, 2) })
 }
