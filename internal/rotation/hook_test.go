@@ -72,7 +72,16 @@ func (h hookedRotator) Make(ctx context.Context, j *rotation.Job) (*secretbuf.Bu
 func (h hookedRotator) Set(ctx context.Context, j *rotation.Job) error {
 	reach(ctx, "before", "setting")
 	defer reach(ctx, "after", "setting")
-	return h.Rotator.Set(ctx, j)
+	if j.Confirm == nil {
+		return h.Rotator.Set(ctx, j)
+	}
+	k := *j
+	k.Confirm = func(ctx context.Context) error {
+		reach(ctx, "before", "confirming")
+		defer reach(ctx, "after", "confirming")
+		return j.Confirm(ctx)
+	}
+	return h.Rotator.Set(ctx, &k)
 }
 
 func (h hookedRotator) Test(ctx context.Context, j *rotation.Job, w rotation.Which) error {

@@ -288,6 +288,30 @@ func accepts(ctx context.Context, try try, l *login) (bool, error) {
 	return err == nil, err
 }
 
+// set is Set over a way to log in and a way to change. In the middle of it the
+// change may be made by another worker, one that was overtaken or that overtakes:
+// then the own login stops working, and the pending one is what was wanted.
+func (d *database) set(ctx context.Context, j *Job, try try, change func(context.Context, *logins, *login) error) error {
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
+	ls, err := d.logins(ctx, j)
+	if err != nil {
+		return err
+	}
+	defer ls.release()
+	if accepted, err := accepts(ctx, try, ls.pending); accepted || err != nil {
+		return err
+	}
+	own, err := proven(ctx, ls, try)
+	if err == nil {
+		err = change(ctx, ls, own)
+	}
+	if errors.Is(err, ErrUnverified) {
+		return try(ctx, ls.pending)
+	}
+	return err
+}
+
 // test is Test over a way to log in.
 func (d *database) test(ctx context.Context, j *Job, w Which, try try) error {
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)

@@ -2,12 +2,14 @@ package rotation
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/go-sql-driver/mysql"
@@ -45,33 +47,41 @@ func (s *mysqlServer) close() {
 
 // Set implements Rotator.
 func (m *mysqlRotator) Set(ctx context.Context, j *Job) error {
-	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
-	defer cancel()
-	ls, err := m.logins(ctx, j)
+	return m.set(ctx, j, m.try, func(ctx context.Context, ls *logins, own *login) error {
+		server, err := asChanger(ctx, ls, own, m.connect)
+		if err != nil {
+			return err
+		}
+		defer server.close()
+		if err := server.hold(ctx, j, ls.pending.Username); err != nil {
+			return err
+		}
+		if ls.master == nil {
+			return server.setOwn(ctx, ls.pending.Password)
+		}
+		from, err := m.accountOf(ctx, own)
+		if err != nil {
+			return err
+		}
+		return server.setByMaster(ctx, from, accountName{ls.pending.Username, from.host}, ls.pending.Password)
+	})
+}
+
+// hold keeps other workers from changing the user for as long as this session
+// lasts, which ends when it is idle for too long. Then it confirms the lease.
+func (s *mysqlServer) hold(ctx context.Context, j *Job, user string) error {
+	if err := s.exec(ctx, fmt.Sprintf("SET SESSION wait_timeout = %d", int(holdTimeout.Seconds()))); err != nil {
+		return err
+	}
+	sum := sha256.Sum256([]byte(user)) // a lock's name has 64 characters at most
+	held, err := s.texts(ctx, fmt.Sprintf("SELECT COALESCE(GET_LOCK('fastness %x', %d), 0)", sum[:16], int(2*holdTimeout.Seconds())))
+	if err == nil && !slices.Equal(held, []string{"1"}) {
+		err = unreachable(errors.New("another worker changes the user"))
+	}
 	if err != nil {
 		return err
 	}
-	defer ls.release()
-	if accepted, err := accepts(ctx, m.try, ls.pending); accepted || err != nil {
-		return err
-	}
-	own, err := proven(ctx, ls, m.try)
-	if err != nil {
-		return err
-	}
-	server, err := asChanger(ctx, ls, own, m.connect)
-	if err != nil {
-		return err
-	}
-	defer server.close()
-	if ls.master == nil {
-		return server.setOwn(ctx, ls.pending.Password)
-	}
-	from, err := m.accountOf(ctx, own)
-	if err != nil {
-		return err
-	}
-	return server.setByMaster(ctx, from, accountName{ls.pending.Username, from.host}, ls.pending.Password)
+	return j.confirm(ctx)
 }
 
 // setOwn has the user change its own password.
@@ -182,6 +192,9 @@ func (m *mysqlRotator) Retire(ctx context.Context, j *Job) error {
 	defer server.close()
 	user, err := server.showCreateUser(ctx, name.String())
 	if err != nil {
+		return err
+	}
+	if err := server.hold(ctx, j, name.user); err != nil {
 		return err
 	}
 	unknown := m.rule.generate()

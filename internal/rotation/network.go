@@ -14,9 +14,13 @@ import (
 const (
 	// connectTimeout is how long a target may take until it is connected.
 	connectTimeout = 10 * time.Second
-	// stepTimeout is how long one step may take. It is far below the lease of
-	// the worker, so that a step never outlives it.
+	// stepTimeout is how long one step may take, as long as the worker has its
+	// lease.
 	stepTimeout = 30 * time.Second
+	// holdTimeout is how long a target waits for a worker that holds others off
+	// before it ends the worker's session: one that was frozen must neither block
+	// the next worker for long nor come back to what it began.
+	holdTimeout = 10 * time.Second
 )
 
 // Network says where rotators may connect to. The zero value lets webhooks

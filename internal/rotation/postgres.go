@@ -30,47 +30,42 @@ func parsePostgres(config *secretbuf.Buffer, n Network) (Rotator, error) {
 // Set implements Rotator. A single user changes its own password, logged in as
 // who it still is; with a master's secret the master does it.
 func (p *postgres) Set(ctx context.Context, j *Job) error {
-	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
-	defer cancel()
-	ls, err := p.logins(ctx, j)
-	if err != nil {
-		return err
-	}
-	defer ls.release()
-	if accepted, err := accepts(ctx, p.try, ls.pending); accepted || err != nil {
-		return err
-	}
-	own, err := proven(ctx, ls, p.try)
-	if err != nil {
-		return err
-	}
-	conn, err := asChanger(ctx, ls, own, p.connect)
-	if err != nil {
-		return err
-	}
-	defer closePostgres(conn)
-	verifier, err := scramVerifier(ls.pending.Password)
-	if err != nil {
-		return err
-	}
-	return setPostgres(ctx, conn, own.Username, ls.pending.Username, verifier)
+	return p.set(ctx, j, p.try, func(ctx context.Context, ls *logins, own *login) error {
+		conn, err := asChanger(ctx, ls, own, p.connect)
+		if err != nil {
+			return err
+		}
+		defer closePostgres(conn)
+		verifier, err := scramVerifier(ls.pending.Password)
+		if err != nil {
+			return err
+		}
+		return alterRole(ctx, conn, j, ls.pending.Username, "'"+verifier+"'", func(tx executor) error {
+			if own.Username == ls.pending.Username {
+				return nil
+			}
+			return cloneRole(ctx, tx, own.Username, ls.pending.Username)
+		})
+	})
 }
 
-// setPostgres stores the verifier, and makes the second of two users first if
-// there is none yet.
-func setPostgres(ctx context.Context, conn *pgx.Conn, from, to, verifier string) error {
+// alterRole stores what a role logs in with, after something else. The lease is
+// confirmed once the role's row is locked: who overtakes has to wait for the end
+// of this transaction.
+func alterRole(ctx context.Context, conn *pgx.Conn, j *Job, role, password string, first func(executor) error) error {
 	tx, err := conn.Begin(ctx)
 	if err != nil {
 		return postgresError(err)
 	}
 	defer tx.Rollback(context.WithoutCancel(ctx)) // after a commit it does nothing
-	if from != to {
-		if err := cloneRole(ctx, tx, from, to); err != nil {
-			return err
-		}
+	if err := first(tx); err != nil {
+		return err
 	}
-	if _, err := tx.Exec(ctx, fmt.Sprintf("ALTER ROLE %s WITH PASSWORD '%s'", quoteRole(to), verifier)); err != nil {
+	if _, err := tx.Exec(ctx, fmt.Sprintf("ALTER ROLE %s WITH PASSWORD %s", quoteRole(role), password)); err != nil {
 		return postgresError(err)
+	}
+	if err := j.confirm(ctx); err != nil {
+		return err
 	}
 	return postgresError(tx.Commit(ctx))
 }
@@ -196,8 +191,7 @@ func (p *postgres) Retire(ctx context.Context, j *Job) error {
 	if exists, err := hasRole(ctx, conn, old.Username); !exists || err != nil {
 		return err
 	}
-	_, err = conn.Exec(ctx, fmt.Sprintf("ALTER ROLE %s WITH PASSWORD NULL", quoteRole(old.Username)))
-	return postgresError(err)
+	return alterRole(ctx, conn, j, old.Username, "NULL", func(executor) error { return nil })
 }
 
 // connect logs in. The driver takes the password as a string, which lives as
@@ -225,7 +219,10 @@ func (p *postgres) config(l *login) (*pgx.ConnConfig, error) {
 	}
 	config.TLSConfig, config.Fallbacks = p.security.config(l.Host), nil
 	config.DialFunc, config.ConnectTimeout = dial, connectTimeout
-	config.RuntimeParams = map[string]string{"application_name": "fastness", "statement_timeout": fmt.Sprint(stepTimeout.Milliseconds())}
+	config.RuntimeParams = map[string]string{
+		"application_name": "fastness", "statement_timeout": fmt.Sprint(stepTimeout.Milliseconds()),
+		"idle_in_transaction_session_timeout": fmt.Sprint(holdTimeout.Milliseconds()),
+	}
 	// A server that lets everybody in would make any password look right, and
 	// one that has not proved to be ours must not simply be told the password.
 	config.RequireAuth = "scram-sha-256,md5"
@@ -244,6 +241,10 @@ func closePostgres(conn *pgx.Conn) {
 	conn.Close(ctx) // what was to be done is done
 }
 
+// concurrently is the SQLSTATE of two sessions that alter one role: the second
+// waits for the first, and is then told of an internal error.
+const concurrently = "XX000"
+
 // postgresError is an error of the driver in our classes.
 func postgresError(err error) error {
 	var told *pgconn.PgError
@@ -261,7 +262,7 @@ func postgresError(err error) error {
 		return &Error{Misconfigured, "there is no such database", err}
 	case code == "42501":
 		return refused(err, "the user may not do this (SQLSTATE 42501)")
-	case code[:2] == "53" || code[:2] == "57" || code[:2] == "08" || code == "40001" || code == "40P01":
+	case code[:2] == "53" || code[:2] == "57" || code[:2] == "08" || code == "40001" || code == "40P01" || code == "25P03" || code == concurrently:
 		return unreachable(err) // too many connections, shutting down, starting up, a conflict: not for ever
 	default:
 		return refused(err, "the target answers with SQLSTATE %s", code)

@@ -53,7 +53,7 @@ func (r *run) revoke(ctx context.Context) (err error) {
 	if !ok {
 		return misconfigured("retireAfter", "the rotator cannot revoke a credential")
 	}
-	r.job = &Job{SecretID: string(r.taken.Name), Lookup: r.taken.Lookup}
+	r.job = &Job{SecretID: string(r.taken.Name), Lookup: r.taken.Lookup, Confirm: r.held.renew}
 	if r.job.Current, err = r.taken.Open(ctx, r.taken.CurrentAt); err != nil {
 		return err
 	}

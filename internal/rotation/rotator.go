@@ -31,7 +31,9 @@ type Rotator interface {
 	Make(context.Context, *Job) (*secretbuf.Buffer, error)
 	// Set makes the target accept Pending. Afterwards Current may or may not
 	// work, by the rotator's kind. With a Pending that is accepted already it
-	// changes nothing.
+	// changes nothing. Where the target can hold other sessions off, it does so,
+	// then asks Job.Confirm, then changes: a worker that was frozen and overtaken
+	// changes nothing when it wakes.
 	Set(context.Context, *Job) error
 	// Test logs in with one of the job's credentials: ErrUnverified if the
 	// target does not accept it, another error if that is not known.
@@ -94,6 +96,10 @@ type Job struct {
 	// name or ARN, for the caller to release. It decides whether that one may
 	// be used.
 	Lookup func(ctx context.Context, ref string) (*secretbuf.Buffer, error)
+
+	// Confirm reports whether the worker still has its lease: store.ErrFenced if
+	// another one works by now. Nil for one that has no rivals.
+	Confirm func(ctx context.Context) error
 }
 
 // value returns one of the credentials; nil if there is none.
@@ -115,6 +121,14 @@ func (j *Job) lookup(ctx context.Context, ref string) (*secretbuf.Buffer, error)
 		return nil, misconfigured("masterarn", "other secrets cannot be read here")
 	}
 	return j.Lookup(ctx, ref)
+}
+
+// confirm asks Confirm.
+func (j *Job) confirm(ctx context.Context) error {
+	if j.Confirm == nil {
+		return nil
+	}
+	return j.Confirm(ctx)
 }
 
 // kinds are the rotators by name.

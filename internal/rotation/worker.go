@@ -305,7 +305,7 @@ func (r *run) prepare(ctx context.Context) (err error) {
 	if r.record.State == "" {
 		r.record.From = r.taken.CurrentAt // also if it has failed to begin before
 	}
-	r.job = &Job{SecretID: string(r.taken.Name), Token: r.record.Token, RotationToken: r.record.ID, Lookup: r.taken.Lookup}
+	r.job = &Job{SecretID: string(r.taken.Name), Token: r.record.Token, RotationToken: r.record.ID, Lookup: r.taken.Lookup, Confirm: r.held.renew}
 	if r.job.Current, err = r.taken.Open(ctx, r.taken.CurrentAt); err != nil {
 		return err
 	}
