@@ -296,11 +296,8 @@ func (r *trial) points() (all []errand) {
 }
 
 // steady reports whether every rotation comes to a point. The lease is also
-// taken when the worker looks for more to do, which may be later or not at all;
-// and what was read before need not be written again.
-func (e errand) steady() bool {
-	return !strings.HasSuffix(e.Kill, "the lease") && !strings.HasSuffix(e.Kill, "a write")
-}
+// taken when the worker looks for more to do, which may be later or not at all.
+func (e errand) steady() bool { return !strings.HasSuffix(e.Kill, "the lease") }
 
 // everywhere kills at every point of a rotation.
 func (r *trial) everywhere() {

@@ -66,6 +66,11 @@ func TestSoakTwoWorkers(t *testing.T) {
 	of(t, subjects(), func(t *testing.T, s subject) { twoWorkers(t, s, 0, 1, 2) })
 }
 
+// TestSoakTwoWorkersAtOnce is TestTwoWorkersAtOnce for all subjects.
+func TestSoakTwoWorkersAtOnce(t *testing.T) {
+	of(t, subjects(), atOnce)
+}
+
 // TestSoakConsumer is TestConsumer with a hundred rotations, for all subjects.
 func TestSoakConsumer(t *testing.T) {
 	for _, s := range changeable(t, subjects()) { // one after another: the window is measured
