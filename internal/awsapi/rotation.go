@@ -3,6 +3,7 @@ package awsapi
 import (
 	"fmt"
 	"maps"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -72,16 +73,50 @@ func rotateSecret(c *call, in *rotateRequest) error {
 	if in.RotationLambdaARN != "" {
 		c.key("secretsmanager:rotationlambdaarn", in.RotationLambdaARN)
 	}
+	var u rulesUpdate
 	d, err := session.Amend(c.context(), c.secret, vault.Amendment{Audit: audit.Rotate, Action: in.action(),
-		Change: func(_ *secret.Metadata, a *secret.AWS) error {
-			in.apply(&a.Rotation)
-			a.Rotation.Enabled = true
-			return c.canRotate(a.Rotation)
+		Change: func(_ *secret.Metadata, a *secret.AWS) (err error) {
+			if u, err = c.update(in, a.Rotation); err == nil && !u.sets {
+				a.Rotation = u.after
+			}
+			return err
 		}})
 	if err != nil {
 		return err
 	}
-	return c.rotate(in, d, token)
+	return c.rotate(in, u, d, token)
+}
+
+// rulesUpdate is what a request makes of a secret's rules.
+type rulesUpdate struct {
+	before, after secret.AWSRotation
+	policy        vault.RotationPolicy // what they mean here
+	ours          bool                 // a rotator of ours follows them
+	sets          bool                 // they are to be put in force yet, and stored only then
+}
+
+// update reads what a request makes of the rules, which some rotator must be able
+// to follow.
+func (c *call) update(in *rotateRequest, before secret.AWSRotation) (u rulesUpdate, err error) {
+	u.before, u.after = before, before
+	in.apply(&u.after)
+	u.after.Enabled = true
+	if err := c.canRotate(u.after); err != nil {
+		return u, err
+	}
+	u.policy, u.ours, err = rotationPolicy(u.after)
+	u.sets = u.ours && (c.row.WorkAt.IsZero() || in.changes())
+	return u, err
+}
+
+// store stores the rules in the transaction that puts them in force: rules that
+// are refused there are not shown either.
+func (u rulesUpdate) store(a *secret.AWS) error {
+	if !reflect.DeepEqual(a.Rotation, u.before) {
+		return secret.Conflict("the rotation's rules were changed meanwhile")
+	}
+	a.Rotation = u.after
+	return nil
 }
 
 // action is what the caller must be allowed: who changes how a secret is rotated
@@ -113,17 +148,14 @@ func (c *call) canRotate(r secret.AWSRotation) error {
 }
 
 // rotate puts the rules in force and asks for a rotation.
-func (c *call) rotate(in *rotateRequest, d vault.Detail, token secret.VersionID) error {
-	p, ours, err := rotationPolicy(d.AWS.Rotation)
-	switch {
-	case err != nil:
-		return reject(err)
-	case !ours && (d.AWS.Rotation.Function != "" || d.Rotation == nil):
+func (c *call) rotate(in *rotateRequest, u rulesUpdate, d vault.Detail, token secret.VersionID) error {
+	if !u.ours && (u.after.Function != "" || d.Rotation == nil) {
 		return reject(&fault{Type: typeAccessDenied, Message: "Secrets Manager cannot invoke the specified Lambda function. " +
 			"Ensure that the function policy grants access to the principal secretsmanager.amazonaws.com."})
 	}
-	if ours && (d.Rotation == nil || in.changes()) {
-		if _, err := rotation.Set(c.context(), c.session(), c.api.network, c.secret, p); err != nil {
+	if u.sets {
+		u.policy.Amend = u.store
+		if _, err := rotation.Set(c.context(), c.session(), c.api.network, c.secret, u.policy); err != nil {
 			return err
 		}
 	}
@@ -136,7 +168,7 @@ func (c *call) rotate(in *rotateRequest, d vault.Detail, token secret.VersionID)
 	if in.RotateImmediately != nil && !*in.RotateImmediately {
 		return c.reply(id)
 	}
-	if err := c.ask(d, p, token); err != nil {
+	if err := c.ask(d, u.policy, token); err != nil {
 		return err
 	}
 	id.VersionID = string(token)

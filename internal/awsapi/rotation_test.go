@@ -118,6 +118,25 @@ func TestRotatorRefused(t *testing.T) {
 	} {
 		in.SecretId = aws.String("s")
 		want(t, errOf(c.RotateSecret(ctx, &in)), "InvalidParameterException", "")
+		if d := c.describe(t, "s"); d.RotationEnabled != nil {
+			t.Errorf("%s: described %+v", *in.RotationLambdaARN, d)
+		}
+	}
+	// Of a secret that rotates, the rules stay those that are in force.
+	must(c.RotateSecret(ctx, &sm.RotateSecretInput{SecretId: aws.String("s"), RotateImmediately: aws.Bool(false), RotationLambdaARN: aws.String("fastness:rotator/password"),
+		RotationRules: &types.RotationRulesType{AutomaticallyAfterDays: aws.Int64(30)}}))(t)
+	before := c.describe(t, "s")
+	for _, rules := range []types.RotationRulesType{
+		{ScheduleExpression: aws.String("rate(1 hour)")},
+		{ScheduleExpression: aws.String("rate(0 days)")},
+		{ScheduleExpression: aws.String("rate(4 hours)"), Duration: aws.String("30h")},
+		{Duration: aws.String("3h")},
+	} {
+		want(t, errOf(c.RotateSecret(ctx, &sm.RotateSecretInput{SecretId: aws.String("s"), RotationRules: &rules})), "InvalidParameterException", "")
+		d := c.describe(t, "s")
+		if *d.RotationRules.AutomaticallyAfterDays != 30 || d.RotationRules.ScheduleExpression != nil || d.RotationRules.Duration != nil || !d.NextRotationDate.Equal(*before.NextRotationDate) {
+			t.Errorf("%+v: described %+v, next %v, before %v", rules, d.RotationRules, d.NextRotationDate, before.NextRotationDate)
+		}
 	}
 	s.bind("acme", policy.Grant{Role: policy.Rotator})
 	want(t, errOf(c.RotateSecret(ctx, &sm.RotateSecretInput{SecretId: aws.String("s"), RotationLambdaARN: aws.String("fastness:rotator/api-key")})), "AccessDeniedException", "")

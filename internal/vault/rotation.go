@@ -54,6 +54,9 @@ type RotationPolicy struct {
 	// the policy. It returns the secrets, by name or ARN, that the rotator will
 	// look up besides Uses.
 	Check func(current *secretbuf.Buffer) (uses []string, err error) `json:"-"`
+	// Amend, if set, changes what the AWS protocol keeps of the secret, in the
+	// same transaction. Its error refuses the policy. It may be called more than once.
+	Amend func(*secret.AWS) error `json:"-"`
 }
 
 // Rotation is a secret's policy with the journal of its rotations. The
@@ -110,11 +113,18 @@ func (s *Session) SetRotation(ctx context.Context, name secret.Name, p RotationP
 		if err := p.checkSchedule(quotas.RotationGap()); err != nil {
 			return err
 		}
+		aws := sec.AWS.Clone()
+		if p.Amend != nil {
+			if err := p.Amend(&aws); err != nil {
+				return err
+			}
+		}
+		sec.AWS = aws
 		next := p
 		if interval := schedule.Interval(p.Schedule); interval.Valid() {
 			sec.Metadata.RotationInterval, next.Schedule = interval, ""
 		}
-		next.Paused, next.Check = d.Policy.Paused || p.Paused, nil
+		next.Paused, next.Check, next.Amend = d.Policy.Paused || p.Paused, nil, nil
 		if next.RetireAfter == "" {
 			d.Retiring = nil
 		}
