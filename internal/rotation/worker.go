@@ -462,13 +462,13 @@ func (r *run) fail(ctx context.Context, step string, failure error) error {
 	}
 	r.record = r.record.Failed(failure, r.worker.now().UTC(), luck())
 	r.tell(ctx, step, failure)
-	return r.taken.Fail(ctx, step+" failed", r.record, r.record.NextAttempt, asOf(r.record))
+	return r.taken.Fail(ctx, step, r.record, r.record.NextAttempt, asOf(r.record))
 }
 
 func (r *run) stick(ctx context.Context) error {
 	r.record = r.record.Stuck(ErrUnverified, r.worker.now().UTC())
 	r.tell(ctx, "probe", ErrUnverified)
-	return r.taken.Fail(ctx, "stuck", r.record, time.Time{}, asOf(r.record))
+	return r.taken.Stick(ctx, r.record, asOf(r.record))
 }
 
 // tell logs a failure with its class and the next attempt.

@@ -71,4 +71,6 @@ type Event struct {
 	VersionID VersionID // empty if the version is not stored any more
 	Labels    []Label   // that were put on the version, or taken off
 	Failure   string    // of a rotation: its class, and what may be told of it
+	// NextAttempt is when what failed is tried again; zero for never.
+	NextAttempt time.Time
 }

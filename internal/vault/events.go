@@ -3,6 +3,7 @@ package vault
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"fastness/internal/audit"
 	"fastness/internal/secret"
@@ -21,7 +22,9 @@ const (
 	rotationPending   = rotationDetail + "pending"
 	rotationAbandoned = rotationDetail + "abandoned"
 	rotationStuck     = rotationDetail + "stuck"
-	rotationFailed    = " failed" // at the end, behind the step
+	rotationFailed    = " failed"         // behind the step, and at the end or before
+	rotationNext      = ", next attempt " // and a time, or
+	rotationGivenUp   = ", stuck"
 )
 
 // labelsIn is what the entry of a new version says of its labels; empty for the
@@ -131,13 +134,26 @@ func tellRest(event *secret.Event, e audit.Entry) {
 // told of what somebody tried and was refused.
 func tellFailure(event *secret.Event, e audit.Entry) {
 	event.Failure = e.Error
+	failed, next, again := strings.Cut(e.Detail, rotationNext)
 	switch {
 	case e.Action != audit.Rotate || !strings.HasPrefix(e.Detail, rotationDetail):
-	case e.Detail == rotationStuck:
+	case e.Detail == rotationStuck, strings.HasSuffix(e.Detail, rotationFailed+rotationGivenUp):
 		event.Type = secret.EventRotationStuck
-	case strings.HasSuffix(e.Detail, rotationFailed):
+	case strings.HasSuffix(failed, rotationFailed):
 		event.Type = secret.EventRotationFailed
 	}
+	if at, err := time.Parse(time.RFC3339, next); again && err == nil {
+		event.NextAttempt = at
+	}
+}
+
+// failedIn is what the entry of a step that failed says of it, with when it is
+// tried again; zero is never.
+func failedIn(step string, again time.Time) string {
+	if again.IsZero() {
+		return step + rotationFailed + rotationGivenUp
+	}
+	return step + rotationFailed + rotationNext + again.UTC().Format(time.RFC3339)
 }
 
 // versionOf is the inverse of versionText.

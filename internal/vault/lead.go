@@ -6,6 +6,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"fastness/internal/audit"
@@ -235,7 +236,16 @@ func (k *Taken) Save(ctx context.Context, step string, journal any, again time.T
 // Fail stores the journal after a step that failed, with an entry that says
 // so. The worker looks again at the given time; zero is never.
 func (k *Taken) Fail(ctx context.Context, step string, journal any, again time.Time, failure error) error {
-	return k.change(ctx, step, failure, func(tx store.Tx, t *store.Tenant, sec *store.Secret, _ *audit.Entry) error {
+	return k.keepFailure(ctx, failedIn(step, again), journal, again, failure)
+}
+
+// Stick is Fail for a rotation that nobody goes on with until it is repaired.
+func (k *Taken) Stick(ctx context.Context, journal any, failure error) error {
+	return k.keepFailure(ctx, strings.TrimPrefix(rotationStuck, rotationDetail), journal, time.Time{}, failure)
+}
+
+func (k *Taken) keepFailure(ctx context.Context, what string, journal any, again time.Time, failure error) error {
+	return k.change(ctx, what, failure, func(tx store.Tx, t *store.Tenant, sec *store.Secret, _ *audit.Entry) error {
 		return k.save(tx, t, sec, journal, func(row *rotationRow) {
 			row.Active, row.Asked, row.Stuck = true, false, again.IsZero()
 		}, again)

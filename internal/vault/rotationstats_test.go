@@ -37,7 +37,7 @@ func TestRotationStats(t *testing.T) {
 		if ref.Name == "c" {
 			again = time.Time{}
 		}
-		if err := must(lead.Take(ctx, ref))(t).Fail(ctx, "set failed", 1, again, errors.New("x")); err != nil {
+		if err := must(lead.Take(ctx, ref))(t).Fail(ctx, "set", 1, again, errors.New("x")); err != nil {
 			t.Fatal(err)
 		}
 	}

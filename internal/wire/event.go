@@ -30,6 +30,8 @@ type EventData struct {
 	VersionID string   `json:"versionId,omitzero"` // absent if the version is not stored any more
 	Stages    []string `json:"stages,omitempty"`   // labels that were put on the version, or taken off
 	Error     string   `json:"error,omitzero"`     // why a rotation failed
+	// NextAttempt is when what failed is tried again.
+	NextAttempt time.Time `json:"nextAttempt,omitzero"`
 }
 
 // EventSource is the source of a tenant's events.
@@ -42,7 +44,7 @@ func EventOf(t secret.TenantName, e secret.Event) Event {
 		Subject: string(e.Name), Time: e.Time.UTC(), DataContentType: "application/json",
 		Data: EventData{
 			Name: string(e.Name), Version: optionalText(e.Version), VersionID: string(e.VersionID),
-			Stages: StagesOf(e.Labels), Error: e.Failure,
+			Stages: StagesOf(e.Labels), Error: e.Failure, NextAttempt: e.NextAttempt,
 		},
 	}
 }
@@ -71,6 +73,6 @@ func (e Event) Event() (secret.Event, error) {
 	}
 	return secret.Event{
 		ID: id, Type: secret.EventType(e.Type), Time: e.Time, Name: name, Version: version,
-		VersionID: secret.VersionID(e.Data.VersionID), Labels: LabelsOf(e.Data.Stages), Failure: e.Data.Error,
+		VersionID: secret.VersionID(e.Data.VersionID), Labels: LabelsOf(e.Data.Stages), Failure: e.Data.Error, NextAttempt: e.Data.NextAttempt,
 	}, nil
 }
