@@ -122,12 +122,18 @@ func dial(ctx context.Context, network, address string) (net.Conn, error) {
 	return dialer(reachable).DialContext(ctx, network, address)
 }
 
-// dialWebhook connects to a webhook.
+// dialWebhook connects to a webhook, over which TLS is spoken then.
 func (n Network) dialWebhook(ctx context.Context, network, address string) (net.Conn, error) {
 	if n.PrivateWebhooks {
 		return dial(ctx, network, address)
 	}
 	return dialer(public).DialContext(ctx, network, address)
+}
+
+// dialPlain connects to a webhook without TLS: at no address to which the way
+// leads through the public Internet, nor at any that dialWebhook refuses.
+func (n Network) dialPlain(ctx context.Context, network, address string) (net.Conn, error) {
+	return dialer(func(a netip.Addr) bool { return n.PrivateWebhooks && reachable(a) && !public(a) }).DialContext(ctx, network, address)
 }
 
 // The TLS modes, strictest first.

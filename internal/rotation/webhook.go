@@ -102,11 +102,24 @@ func checkURL(text string, n Network) error {
 // transport makes connections that nothing shares: a step is rare, and what
 // one target keeps open is no business of the next.
 func (n Network) transport(roots *x509.CertPool) http.RoundTripper {
-	settings := security{mode: verifyFull, roots: roots}.config("")
-	return &http.Transport{
-		DialContext: n.dialWebhook, TLSClientConfig: settings, TLSHandshakeTimeout: connectTimeout,
+	secured := &http.Transport{
+		DialContext: n.dialWebhook, TLSClientConfig: security{mode: verifyFull, roots: roots}.config(""), TLSHandshakeTimeout: connectTimeout,
 		DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: 16 << 10, Proxy: nil,
 	}
+	plain := secured.Clone()
+	plain.DialContext = n.dialPlain
+	return byScheme{secured: secured, plain: plain}
+}
+
+// byScheme sends a request the way that its URL wants, also after a redirect.
+type byScheme struct{ secured, plain http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (b byScheme) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.Scheme == "https" {
+		return b.secured.RoundTrip(r)
+	}
+	return b.plain.RoundTrip(r)
 }
 
 // event is AWS's rotation event.

@@ -197,6 +197,13 @@ func TestWebhookAddresses(t *testing.T) {
 			t.Errorf("%s, with private addresses allowed: %v (%v)", host, err, errors.Unwrap(err))
 		}
 	}
+	// Without TLS not even to the public.
+	for _, host := range []string{"8.8.8.8", "[2001:4860:4860::8888]", "169.254.169.254", "[fd00:ec2::254]", "0.0.0.0"} {
+		r, job := hook(t, fmt.Sprintf("http://%s:%d/", host, port), local, "")
+		if err := r.Set(context.Background(), job); !errors.Is(err, rotation.ErrMisconfigured) {
+			t.Errorf("%s, without TLS: %v (%v)", host, err, errors.Unwrap(err))
+		}
+	}
 	if reached.Load() > 0 {
 		t.Error("the server was reached")
 	}
