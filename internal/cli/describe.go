@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"fastness/client"
 	"fastness/internal/secret"
 )
 
@@ -27,7 +29,13 @@ func (a *app) describeCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.showInfo(info)
+		every := everyInterval(info)
+		if !a.global.json { // its answer is that to the last request
+			if every, err = a.everyOf(ctx, s, info); err != nil {
+				return err
+			}
+		}
+		return a.showInfo(info, every)
 	})
 	cmd.Long = "Show a secret's metadata, and on which version each staging label is. The value is not read."
 	cmd.Example = `fastness describe db/password
@@ -35,8 +43,23 @@ fastness describe db/password --json | jq .nextRotation`
 	return cmd
 }
 
-// showInfo prints a secret's metadata.
-func (a *app) showInfo(i secret.Info) error {
+// everyInterval is how often a secret rotates that has no schedule besides.
+func everyInterval(i secret.Info) string { return "every " + string(i.Metadata.RotationInterval) }
+
+// everyOf is when a secret rotates: by the schedule of its rotation, if it has one.
+func (a *app) everyOf(ctx context.Context, s *client.Session, i secret.Info) (string, error) {
+	if i.NextRotation.Equal(i.Metadata.RotationInterval.Next(i.LastRotated)) {
+		return everyInterval(i), nil
+	}
+	r, err := s.Rotation(ctx, i.Name)
+	if errors.Is(err, secret.ErrNotFound) || err == nil && r.Schedule == "" { // changed meanwhile
+		return everyInterval(i), nil
+	}
+	return clean(r.Schedule), err
+}
+
+// showInfo prints a secret's metadata, with when it rotates.
+func (a *app) showInfo(i secret.Info, every string) error {
 	return a.answer(func(w io.Writer) error {
 		var s sheet
 		s.add("name", string(i.Name))
@@ -55,7 +78,7 @@ func (a *app) showInfo(i secret.Info) error {
 		if i.Metadata.RotationRequired {
 			required = ", required"
 		}
-		s.add("rotation", fmt.Sprintf("every %s%s", i.Metadata.RotationInterval, required))
+		s.add("rotation", every+required)
 		s.add("last rotated", when(i.LastRotated))
 		s.add("next rotation", when(i.NextRotation))
 		addPolicy(&s, i.Metadata.AccessPolicy)

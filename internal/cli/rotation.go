@@ -34,6 +34,8 @@ func (f *rotationFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.duration, "duration", "", "how long a window of the schedule is open: 1h to 24h (`TIME`)")
 	flags.StringArrayVar(&f.uses, "uses", nil, "`SECRET` that the rotator may look up, besides those that config and value name; again for more")
 	flags.StringVar(&f.retireAfter, "retire-after", "", "revoke the old credential on the target when all who had read it have read the new one, and at the latest then: 30m, 12h, 7d (`TIME`)")
+	completes(cmd, "rotator", "password", "api-key", "postgres", "mysql", "redis", "webhook")
+	completes(cmd, "schedule", "7d", "30d", "90d", "180d", "365d")
 }
 
 func (f *rotationFlags) policy() (client.RotationPolicy, error) {

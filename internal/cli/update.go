@@ -32,7 +32,7 @@ func (a *app) updateCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.showInfo(info)
+		return a.showInfo(info, everyInterval(info))
 	})
 	cmd.Long = `Change a secret's metadata without a new version. What no flag is about stays
 as it is. The flags of the access policy (--allowed-services,
