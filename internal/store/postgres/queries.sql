@@ -42,6 +42,9 @@ ON CONFLICT (one) DO NOTHING
 -- name: schema
 SELECT version, oldest FROM schema_version WHERE one = 1
 
+-- name: schema_number
+SELECT version FROM schema_version WHERE one = 1
+
 -- name: schema_lease
 UPDATE schema_version SET holder = $1, expires = $3
 WHERE one = 1 AND (holder = $1 OR holder = '' OR expires <= $2)

@@ -12,7 +12,9 @@ import (
 )
 
 // Snapshot implements store.Snapshotter. What other transactions replace
-// meanwhile the database keeps until it is over.
+// meanwhile the database keeps until it is over. A newer schema, to which another
+// node may have gone since this one was started, is refused: who copies rows would
+// leave out what this release cannot see.
 func (s *Store) Snapshot(ctx context.Context, f func(store.Reader) error) error {
 	if !s.gate.enter() {
 		return errClosed
@@ -30,7 +32,29 @@ func snapshot(ctx context.Context, p *pgxpool.Config, log *slog.Logger, f func(s
 	}
 	defer pool.Close()
 	s := &Store{pool: pool, log: log, wait: statementTimeout + lateness}
-	return s.read(ctx, "begin_view", f)
+	steps, err := migrations()
+	if err != nil {
+		return err
+	}
+	return s.read(ctx, "begin_view", func(r store.Reader) error {
+		version, err := row(r.(*reader).session, "schema_number", number)
+		if err == nil {
+			err = newerSchema(version, len(steps))
+		}
+		if err != nil {
+			return err
+		}
+		return f(r)
+	})
+}
+
+// newerSchema refuses a schema that has more than this release can see.
+func newerSchema(version int64, known int) error {
+	if version > int64(known) {
+		return fmt.Errorf("%w: schema %d, and this release knows up to %d, so that its copy would lack something; use the release that wrote it",
+			store.ErrNewerSchema, version, known)
+	}
+	return nil
 }
 
 // ReadOnly is a database that is only read.
@@ -72,15 +96,13 @@ func checkSchema(ctx context.Context, conn *pgx.Conn) error {
 	if hasState(err, stateNoTable) {
 		return fmt.Errorf("%w: there is no store in this database", store.ErrAbsent)
 	}
-	switch {
-	case err != nil:
-		return err
-	case version > int64(len(steps)):
-		return fmt.Errorf("%w: schema %d, and this release knows up to %d", store.ErrNewerSchema, version, len(steps))
-	case version < int64(len(steps)):
-		return fmt.Errorf("%w: %d, and this release has %d; start its server on the store once", store.ErrOlderSchema, version, len(steps))
+	if err == nil {
+		err = newerSchema(version, len(steps))
 	}
-	return nil
+	if err == nil && version < int64(len(steps)) {
+		err = fmt.Errorf("%w: %d, and this release has %d; start its server on the store once", store.ErrOlderSchema, version, len(steps))
+	}
+	return err
 }
 
 // Snapshot implements store.Snapshotter.

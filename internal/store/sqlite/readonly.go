@@ -13,12 +13,16 @@ import (
 )
 
 // Snapshot implements store.Snapshotter. A snapshot keeps the log from being
-// emptied, so that it grows meanwhile, and Scrub waits for it.
+// emptied, so that it grows meanwhile, and Scrub waits for it. A newer schema is
+// refused: who copies rows would leave out what this release cannot see.
 func (s *Store) Snapshot(ctx context.Context, f func(store.Reader) error) error {
 	if !s.gate.enter() {
 		return errClosed
 	}
 	defer s.gate.leave()
+	if err := s.schema.newer(); err != nil {
+		return err
+	}
 	return snapshot(ctx, s.path, openReadWrite, f)
 }
 
@@ -76,19 +80,15 @@ func (s *ReadOnly) check(ctx context.Context) error {
 		return err
 	}
 	defer c.close()
-	scripts, err := migrations()
+	steps, err := migrations()
 	if err != nil {
 		return err
 	}
-	switch version, err := c.integer("PRAGMA user_version"); {
-	case err != nil:
+	schema, err := readSchema(c, len(steps))
+	if err != nil {
 		return err
-	case version > int64(len(scripts)):
-		return fmt.Errorf("%w: schema %d, and this release knows up to %d", store.ErrNewerSchema, version, len(scripts))
-	case version < int64(len(scripts)):
-		return fmt.Errorf("%w: %d, and this release has %d; start its server on the store once", store.ErrOlderSchema, version, len(scripts))
 	}
-	return nil
+	return errors.Join(schema.newer(), schema.older())
 }
 
 // Snapshot implements store.Snapshotter.

@@ -99,6 +99,7 @@ PRAGMA cache_size = -256;
 // Store is an open store. It implements store.Store.
 type Store struct {
 	path         string
+	schema       schema
 	gate         gate
 	lock         *os.File
 	writer       *writer
@@ -110,7 +111,7 @@ var _ store.Store = (*Store)(nil)
 
 // Open opens the store in a folder, and makes or migrates it first if need be.
 // It fails with store.ErrLocked if another process has it open, and with
-// store.ErrNewerSchema if a newer release has written it.
+// store.ErrNewerSchema if it serves newer releases only.
 func Open(ctx context.Context, c Config) (*Store, error) {
 	c = c.withDefaults()
 	if err := ctx.Err(); err != nil {
@@ -142,7 +143,7 @@ func (s *Store) open(c Config) error {
 	if err != nil {
 		return err
 	}
-	if err := prepare(w, c.Dir); err != nil {
+	if s.schema, err = prepare(w, c.Dir); err != nil {
 		w.close()
 		return err
 	}
@@ -157,25 +158,29 @@ func (s *Store) open(c Config) error {
 }
 
 // prepare makes sure of what all else relies on.
-func prepare(w *conn, dir string) error {
+func prepare(w *conn, dir string) (s schema, err error) {
 	// SQLite keeps quiet where the file system cannot have it.
 	wal, err := w.integer("SELECT journal_mode = 'wal' FROM pragma_journal_mode")
 	if err != nil {
-		return fmt.Errorf("reading journal mode: %w", err)
+		return s, fmt.Errorf("reading journal mode: %w", err)
 	}
 	if wal != 1 {
-		return errors.New("this file system cannot hold a write-ahead log")
+		return s, errors.New("this file system cannot hold a write-ahead log")
 	}
-	if err := migrate(w); err != nil {
-		return err
+	steps, err := migrations()
+	if err != nil {
+		return s, fmt.Errorf("reading migrations: %w", err)
+	}
+	if s, err = migrate(w, steps); err != nil {
+		return s, err
 	}
 	// The names of files that were just made are durable before their content counts.
 	d, err := os.Open(dir)
 	if err != nil {
-		return err
+		return s, err
 	}
 	defer d.Close()
-	return d.Sync()
+	return s, d.Sync()
 }
 
 // createFile makes the database file readable by its owner alone; SQLite gives

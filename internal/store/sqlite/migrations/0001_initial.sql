@@ -1,3 +1,5 @@
+-- oldest: 1
+
 -- Keys. A tenant has a small number n beside its random id: rows of one tenant
 -- lie together and tables grow at their end, where random ids would spread
 -- every write over the whole file. n never leaves the database; statements

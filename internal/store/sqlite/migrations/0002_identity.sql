@@ -1,3 +1,5 @@
+-- oldest: 2
+
 -- Who is who: principals, to whom credentials belong; documents, the small
 -- things that tenants keep; and counters of what they have stored.
 

@@ -1,3 +1,5 @@
+-- oldest: 4
+
 -- When the rotation worker is to look at a secret; NULL for never. The index
 -- holds those alone, so that a round costs what is due, whoever it belongs to.
 ALTER TABLE secrets ADD COLUMN work_at INTEGER;
