@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -50,6 +51,11 @@ func drill(t *testing.T, fresh func() string) {
 	d.on(t, "erased-later", "still here", "put", "a").succeed(t)
 	d.on(t, "shop", "still here", "put", "purged-later").succeed(t)
 	d.on(t, "", "", "audit", "checkpoint").succeed(t)
+	access := d.makeAccess(t)
+	early := filepath.Join(t.TempDir(), "early")
+	if err := os.WriteFile(early, d.on(t, "", "", "audit", "export").succeed(t), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	pair, recovery := newKeyPair(t), newKeyPair(t)
 	file := filepath.Join(t.TempDir(), "backup.age")
 	create := []string{"backup", "create", file, "--store", d.store, "--recipient", pair.recipient, "--recipient", recovery.recipient, "--recovery-recipient", recovery.recipient}
@@ -64,6 +70,7 @@ func drill(t *testing.T, fresh func() string) {
 	d.on(t, "", "", "tenant", "erase", "erased-later", "--yes").succeed(t)
 	d.on(t, "shop", "", "delete", "purged-later", "--purge", "--yes").succeed(t)
 	d.on(t, "shop", "after the backup", "put", "new-since").succeed(t)
+	access.revoke(t, d)
 	bundle := filepath.Join(t.TempDir(), "bundle")
 	if err := os.WriteFile(bundle, d.on(t, "", "", "audit", "export").succeed(t), 0o600); err != nil {
 		t.Fatal(err)
@@ -73,30 +80,96 @@ func drill(t *testing.T, fresh func() string) {
 
 	// The same root key, and the log of what came after.
 	d.store = fresh()
-	var restored struct{ Erased int }
+	var restored struct{ Erased, Revoked int }
+	restoreAs := func(store string, more ...string) outcome {
+		t.Helper()
+		return runServerSide(t, append([]string{"backup", "restore", file, "--identity", pair.identity, "--store", store}, more...)...)
+	}
+	restoreAs(d.store).fail(t, 1, "without a later log")
+	restoreAs(d.store, "--log", early, "--log-keys", old.keys).fail(t, 1, "ends before the backup was made")
+	restoreAs(d.store, "--credentials", "guess").fail(t, 2, "keep or revoke")
 	out := runServerSide(t, "backup", "restore", file, "--identity", pair.identity, "--store", d.store, "--log", bundle, "--log-keys", old.keys, "--json").succeed(t)
-	if err := json.Unmarshal(out, &restored); err != nil || restored.Erased != 2 {
+	if err := json.Unmarshal(out, &restored); err != nil || restored.Erased != 2 || restored.Revoked != accessRevoked {
 		t.Errorf("restore says %s, error %v", out, err)
 	}
-	runServerSide(t, "backup", "restore", file, "--identity", pair.identity, "--store", d.store).fail(t, 1, "has data in it already")
+	runServerSide(t, "backup", "restore", file, "--identity", pair.identity, "--store", d.store, "--credentials", "keep").fail(t, 1, "has data in it already")
 	d.restored(t, masterKey)
+	access.check(t, d, "live")
 	d.on(t, "shop", "", "get", "purged-later").fail(t, 3)
 	d.on(t, "shop", "", "get", "new-since").fail(t, 3)
 	d.on(t, "erased-later", "", "get", "a").fail(t, 3)
 	d.on(t, "", "", "tenant", "create", "erased-later").fail(t, 1)
 	d.server.stop(t)
 
+	// Without a later log, nobody is let in.
+	d.store = fresh()
+	restoreAs(d.store, "--credentials", "revoke").succeed(t)
+	d.serve(t)
+	access.check(t, d)
+	d.on(t, "", "", "tenant", "list").fail(t, 4)
+	d.server.stop(t)
+	d.token = ""
+	runServerSide(t, "operator", "init", "--store", d.store).succeed(t)
+	d.token = old.token
+
 	// Another deployment with another root key, without the old one.
 	other := strings.Repeat("another root key ", 5)
 	d.store = fresh()
-	run(t, []string{"SECRETS_MASTER_KEY=" + other}, nil, "backup", "restore", file, "--identity", pair.identity, "--store", fresh()).fail(t, 1, "root key")
-	run(t, []string{"SECRETS_MASTER_KEY=" + other}, nil, "backup", "restore", file, "--identity", recovery.identity, "--store", d.store).succeed(t)
+	run(t, []string{"SECRETS_MASTER_KEY=" + other}, nil, "backup", "restore", file, "--identity", pair.identity, "--store", fresh(), "--credentials", "keep").fail(t, 1, "root key")
+	run(t, []string{"SECRETS_MASTER_KEY=" + other}, nil, "backup", "restore", file, "--identity", recovery.identity, "--store", d.store, "--credentials", "keep").succeed(t)
 	d.restored(t, other)
+	access.check(t, d, "live", "revoked", "replaced", "disabled", "deleted")
 	if got := d.on(t, "shop", "", "get", "purged-later").succeed(t); string(got) != "still here" {
 		t.Errorf("without a later log the purged secret holds %q", got)
 	}
 	d.server.stop(t)
-	tenantDrill(t, d, other, pair)
+	tenantDrill(t, d, other, pair, access)
+}
+
+// access is credentials of one tenant by what becomes of them after a backup.
+type access struct{ tokens, ids map[string]string }
+
+// accessRevoked is how many credentials and principals a restore finds to have
+// been shut out: a principal and its token count as two.
+const accessRevoked = 1 + 1 + 2 + 2
+
+func (d *deployment) makeAccess(t *testing.T) access {
+	t.Helper()
+	a := access{make(map[string]string), make(map[string]string)}
+	for _, fate := range []string{"live", "revoked", "replaced", "disabled", "deleted"} {
+		var made struct{ Token, ID string }
+		out := d.on(t, "shop", "", "token", "create", "app-"+fate, "--grant", "reader", "--json").succeed(t)
+		if err := json.Unmarshal(out, &made); err != nil || made.ID == "" {
+			t.Fatalf("token create printed %s, error %v", out, err)
+		}
+		a.tokens[fate], a.ids[fate] = made.Token, made.ID
+	}
+	return a
+}
+
+// revoke shuts all out but the one that lives on.
+func (a access) revoke(t *testing.T, d *deployment) {
+	t.Helper()
+	d.on(t, "shop", "", "token", "revoke", a.ids["revoked"]).succeed(t)
+	d.on(t, "shop", "", "token", "rotate", a.ids["replaced"]).succeed(t)
+	d.on(t, "shop", "", "principal", "disable", "app-disabled").succeed(t)
+	d.on(t, "shop", "", "principal", "delete", "app-deleted", "--yes").succeed(t)
+	a.check(t, d, "live")
+}
+
+// check expects that only those are let in.
+func (a access) check(t *testing.T, d *deployment, live ...string) {
+	t.Helper()
+	for fate, token := range a.tokens {
+		want := 4
+		if slices.Contains(live, fate) {
+			want = 0
+		}
+		o := run(t, clientEnv(d.server.address, token, "shop"), nil, "get", "db/password")
+		if o.code != want {
+			t.Errorf("whose token is %s: exit code %d, want %d: %s", fate, o.code, want, o.stderr)
+		}
+	}
 }
 
 // restored starts a server on what was restored, and expects what newDeployment
@@ -122,7 +195,7 @@ func (d *deployment) restored(t testing.TB, master string) {
 }
 
 // tenantDrill restores one tenant in its place, to an earlier time.
-func tenantDrill(t *testing.T, d *deployment, master string, pair keyPair) {
+func tenantDrill(t *testing.T, d *deployment, master string, pair keyPair, access access) {
 	env := []string{"SECRETS_MASTER_KEY=" + master}
 	d.serveWith(t, master)
 	time.Sleep(5 * time.Millisecond) // times are kept to the millisecond
@@ -135,6 +208,7 @@ func tenantDrill(t *testing.T, d *deployment, master string, pair keyPair) {
 	run(t, env, nil, "backup", "verify", file, "--identity", pair.identity).succeed(t)
 	d.on(t, "shop", "", "delete", "pq", "--purge", "--yes").succeed(t)
 	d.on(t, "shop", "", "delete", "many/3", "--yes").succeed(t)
+	access.revoke(t, d)
 	d.server.stop(t)
 	restore := []string{"backup", "restore", file, "--identity", pair.identity, "--store", d.store, "--tenant", "shop", "--at", at.Format(time.RFC3339Nano)}
 	run(t, env, nil, restore...).fail(t, 1, "what it has there now is lost")
@@ -154,6 +228,7 @@ func tenantDrill(t *testing.T, d *deployment, master string, pair keyPair) {
 	}
 	d.on(t, "shop", "", "get", "later").fail(t, 3)
 	d.on(t, "shop", "", "get", "pq").fail(t, 3) // purged since
+	access.check(t, d, "live")
 	for _, tenant := range []string{"", "shop"} {
 		bundle := d.on(t, tenant, "", "audit", "export").succeed(t)
 		run(t, nil, bundle, "audit", "verify", "--keys", d.keys, "-").succeed(t)

@@ -224,7 +224,7 @@ func (c *canaries) throughCommands(s *subject, temporary string) {
 		{words: "backup create " + saved + " --store sqlite:" + s.dir + " --recipient " + pair.recipient + " --recovery-recipient " + pair.recipient, env: rooted},
 		{words: "backup verify " + saved + " --identity " + identity, env: rooted},
 		{words: "backup verify " + saved + " --identity " + identity},
-		{words: "backup restore " + saved + " --identity " + identity + " --store sqlite:" + c.t.TempDir() + " --json", env: rooted},
+		{words: "backup restore " + saved + " --identity " + identity + " --store sqlite:" + c.t.TempDir() + " --json --credentials keep", env: rooted},
 		{words: "version"},
 		{words: "docs"},
 	} {

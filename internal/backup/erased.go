@@ -17,8 +17,9 @@ import (
 	"fastness/internal/store"
 )
 
-// Erased is what a log says was destroyed: a restore does without it.
+// Erased is what a log says was destroyed or revoked: a restore does without it.
 type Erased struct {
+	revoked
 	tenants map[secret.TenantName]bool
 	secrets map[secret.TenantName]map[secret.Name]time.Time // purged, the last time when
 }
@@ -27,7 +28,7 @@ type Erased struct {
 const maxBundleLine = 1 << 20
 
 // ReadErased verifies an exported bundle of the log with the given keys, and
-// lists what it says was erased and purged.
+// lists what it says was erased, purged and revoked.
 func ReadErased(path string, keys audit.KeySet) (*Erased, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -60,8 +61,9 @@ func ReadErased(path string, keys audit.KeySet) (*Erased, error) {
 
 // newErased returns a list with what another has; nil has nothing.
 func newErased(other *Erased) *Erased {
-	e := &Erased{make(map[secret.TenantName]bool), make(map[secret.TenantName]map[secret.Name]time.Time)}
+	e := &Erased{newRevoked(), make(map[secret.TenantName]bool), make(map[secret.TenantName]map[secret.Name]time.Time)}
 	if other != nil {
+		e.revoked = other.revoked
 		maps.Copy(e.tenants, other.tenants)
 		maps.Copy(e.secrets, other.secrets)
 	}
@@ -71,8 +73,11 @@ func newErased(other *Erased) *Erased {
 var errRedacted = errors.New("an entry that tells of a purge has been redacted: which secret it was is not known any more")
 
 func (e *Erased) add(entry audit.Entry) error {
+	if entry.Result != audit.Success {
+		return nil
+	}
+	e.revoked.add(entry)
 	switch {
-	case entry.Result != audit.Success:
 	case entry.Action == audit.TenantErase:
 		e.tenants[entry.TenantID] = true
 	case entry.Action == audit.Purge && entry.Redacted:
@@ -89,21 +94,24 @@ func (e *Erased) add(entry audit.Entry) error {
 }
 
 // filter returns what leaves those rows out; of nil nothing is left out.
-func (e *Erased) filter() *withoutErased {
+func (e *Erased) filter(h heed) *withoutErased {
 	if e == nil {
 		e = new(Erased)
 	}
-	return &withoutErased{Erased: e}
+	return &withoutErased{Erased: e, heed: h}
 }
 
-// withoutErased leaves out rows of what was destroyed. The row of an erased
-// tenant stays, so that its name is never used again, and so do its entries.
+// withoutErased leaves out rows of what was destroyed, and ends what was revoked.
+// The row of an erased tenant stays, so that its name is never used again, and so
+// do its entries.
 type withoutErased struct {
 	*Erased
-	left   int
-	tenant secret.TenantName
-	gone   bool // the tenant is
-	purged map[dump.ID]bool
+	heed    heed
+	left    int
+	revoked int
+	tenant  secret.TenantName
+	gone    bool // the tenant is
+	purged  map[dump.ID]bool
 }
 
 // row returns the row, or nil if it is left out.
@@ -125,6 +133,12 @@ func (w *withoutErased) row(r *dump.Row) *dump.Row {
 		return nil
 	case r.Key != nil && w.gone, r.Principal != nil && w.gone, r.Credential != nil && w.gone, r.Document != nil && w.gone:
 		return nil
+	case r.Principal != nil:
+		return w.principal(r)
+	case r.Credential != nil:
+		return w.credential(r)
+	case r.Document != nil && w.password(r.Document.Document):
+		return nil
 	}
 	return r
 }
@@ -137,5 +151,6 @@ func (w *withoutErased) begin(r *dump.Row) *dump.Row {
 		t.State = store.Erased
 		w.left++
 	}
+	t.State = w.state(&t)
 	return &dump.Row{Tenant: &dump.Tenant{ID: r.Tenant.ID, Tenant: &t}}
 }

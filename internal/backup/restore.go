@@ -28,11 +28,14 @@ type Restore struct {
 	// zero for that of the backup.
 	At time.Time
 	// Replace lets go of what the tenant has in the target.
-	Replace  bool
-	Erased   *Erased // what was erased and purged since the backup; nil for nothing
-	Progress func(Stage)
-	Logger   *slog.Logger
-	Now      func() time.Time // nil: time.Now
+	Replace bool
+	// Erased is what was erased, purged and revoked since the backup; nil if no
+	// later log is at hand.
+	Erased      *Erased
+	Credentials Choice // may be empty with a later log, or if the target has one
+	Progress    func(Stage)
+	Logger      *slog.Logger
+	Now         func() time.Time // nil: time.Now
 }
 
 // Restored is what a restore has done.
@@ -43,12 +46,14 @@ type Restored struct {
 	Rows    int64
 	Counts  map[string]int64
 	Erased  int // tenants and secrets that were erased or purged since the backup, and were left out
+	Revoked int // credentials and principals that were live in the backup, and are no more
 }
 
 // restoring is a restore under way.
 type restoring struct {
 	Restore
 	header header
+	heed   heed
 	keys   Keys // of the backup
 	rows   *dump.Digest
 	loaded *dump.Digest
@@ -73,6 +78,10 @@ func (r Restore) Run(ctx context.Context) (*Restored, error) {
 	if w.header.Tenant != "" {
 		w.Tenant = w.header.Tenant
 	}
+	w.heed = heed{w.Credentials, w.header.Created, w.Now().UTC().Truncate(time.Millisecond)}
+	if err := w.chosen(); err != nil {
+		return nil, err
+	}
 	to, err := r.To.open(ctx, r.Logger)
 	if err != nil {
 		return nil, fmt.Errorf("the target: %w", err)
@@ -84,6 +93,20 @@ func (r Restore) Run(ctx context.Context) (*Restored, error) {
 		out, err = w.tenant(ctx, to)
 	}
 	return out, errors.Join(err, to.Close())
+}
+
+// chosen refuses to let credentials in again of which nothing is known. That of
+// a tenant may be known from the target's own log.
+func (w *restoring) chosen() error {
+	switch {
+	case w.Erased != nil && w.Erased.until.Before(w.header.Created):
+		return ErrShortLog
+	case w.Erased != nil:
+		return w.heed.check(w.Erased)
+	case w.Tenant == "" && w.Credentials == "":
+		return ErrChoice
+	}
+	return nil
 }
 
 // prove reads all of the backup, and opens what is sealed in it.
@@ -144,7 +167,7 @@ func (w *restoring) deployment(ctx context.Context, to store.Store) (*Restored, 
 	}
 	defer rekey.Close()
 	tell := stage(w.Progress, "restoring", w.rows.Rows)
-	without := w.Erased.filter()
+	without := w.Erased.filter(w.heed)
 	if err := w.again(func(r *dump.Row) error {
 		tell()
 		if r = without.row(r); r == nil {
@@ -161,7 +184,7 @@ func (w *restoring) deployment(ctx context.Context, to store.Store) (*Restored, 
 	if err := w.compare(ctx, to, &check); err != nil {
 		return nil, err
 	}
-	return w.report(check, without.left), dump.Finish(ctx, to)
+	return w.report(check, without), dump.Finish(ctx, to)
 }
 
 // again reads the backup a second time. It must be the one that was proven.
@@ -189,9 +212,9 @@ func (w *restoring) compare(ctx context.Context, to store.Store, check *inspecti
 	return nil
 }
 
-func (w *restoring) report(check inspection, left int) *Restored {
+func (w *restoring) report(check inspection, without *withoutErased) *Restored {
 	return &Restored{
 		Inspection: check.found, Created: w.header.Created, Tenant: w.Tenant,
-		Rows: w.loaded.Rows, Counts: w.loaded.Counts(), Erased: left,
+		Rows: w.loaded.Rows, Counts: w.loaded.Counts(), Erased: without.left, Revoked: without.revoked,
 	}
 }

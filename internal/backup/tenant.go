@@ -38,7 +38,7 @@ func (w *restoring) tenant(ctx context.Context, to store.Store) (*Restored, erro
 		return nil, err
 	}
 	defer rekey.Close()
-	left, err := w.loadTenant(ctx, to, rekey, there)
+	without, err := w.loadTenant(ctx, to, rekey, there)
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +50,7 @@ func (w *restoring) tenant(ctx context.Context, to store.Store) (*Restored, erro
 	if err != nil {
 		return nil, err
 	}
-	return w.report(proof, left), w.open(ctx, to, entry)
+	return w.report(proof, without), w.open(ctx, to, entry)
 }
 
 // open ends the tenant's suspension.
@@ -85,6 +85,9 @@ func (w *restoring) target(ctx context.Context, to store.Store) (id [16]byte, ch
 		}
 		there, err = r.Tenants().ByName(w.Tenant)
 		if errors.Is(err, store.ErrAbsent) {
+			if w.Erased == nil && w.Credentials == "" {
+				return ErrChoice
+			}
 			return nil
 		}
 		if err != nil {
@@ -96,21 +99,23 @@ func (w *restoring) target(ctx context.Context, to store.Store) (id [16]byte, ch
 		if !w.Replace {
 			return ErrTenantThere
 		}
-		w.Erased, err = erasedIn(r, w.Erased)
-		return err
+		if w.Erased, err = erasedIn(r, w.Erased); err != nil {
+			return err
+		}
+		return w.heed.check(w.Erased)
 	})
 	return id, check, there, err
 }
 
 // loadTenant loads the tenant's rows, in the place of what it has. The tenant is
 // suspended until all of it is there and proven. It returns how much was left out
-// because it was destroyed since.
-func (w *restoring) loadTenant(ctx context.Context, to store.Store, rekey *vault.Rekeyer, there *store.Tenant) (left int, err error) {
-	only := &onlyTenant{name: w.Tenant, without: w.Erased.filter()}
+// because it was destroyed or revoked since.
+func (w *restoring) loadTenant(ctx context.Context, to store.Store, rekey *vault.Rekeyer, there *store.Tenant) (_ *withoutErased, err error) {
+	only := &onlyTenant{name: w.Tenant, without: w.Erased.filter(w.heed)}
 	if !w.At.IsZero() {
-		look := &onlyTenant{name: w.Tenant, without: w.Erased.filter(), reach: newReach(w.At)}
+		look := &onlyTenant{name: w.Tenant, without: w.Erased.filter(w.heed), reach: newReach(w.At)}
 		if err := w.again(look.look); err != nil {
-			return 0, err
+			return nil, err
 		}
 		only.reach = look.reach
 	}
@@ -146,7 +151,7 @@ func (w *restoring) loadTenant(ctx context.Context, to store.Store, rekey *vault
 	if err == nil {
 		w.loaded, err = loader.Flush()
 	}
-	return only.without.left, err
+	return only.without, err
 }
 
 // replaceTenant lets go of what a tenant has.
@@ -202,7 +207,7 @@ func (o *onlyTenant) row(r *dump.Row) (*dump.Row, error) {
 	return r, nil
 }
 
-// erasedIn adds to a list what a store's own log says was destroyed.
+// erasedIn adds to a list what a store's own log says was destroyed and revoked.
 func erasedIn(r store.Reader, e *Erased) (*Erased, error) {
 	out := newErased(e)
 	tree, err := r.Log().State()
@@ -211,7 +216,7 @@ func erasedIn(r store.Reader, e *Erased) (*Erased, error) {
 	}
 	add := func(records []audit.Record) error {
 		for _, record := range records {
-			if a := record.Action(); a != audit.TenantErase && a != audit.Purge {
+			if !tells(record.Action()) {
 				continue
 			}
 			entry, err := record.Entry()
@@ -241,4 +246,15 @@ func erasedIn(r store.Reader, e *Erased) (*Erased, error) {
 		err = errors.Join(err, add(b.Records))
 	}
 	return out, err
+}
+
+// tells reports whether entries of an action may tell of something that was
+// destroyed or revoked. There are many others, which need not be taken apart.
+func tells(a audit.Action) bool {
+	switch a {
+	case audit.TenantErase, audit.Purge, audit.TenantSuspend, audit.TenantResume, audit.PrincipalDisable, audit.PrincipalEnable,
+		audit.PrincipalDelete, audit.PasswordSet, audit.PasswordRemove:
+		return true
+	}
+	return vault.EndsCredentials(a)
 }

@@ -116,6 +116,7 @@ type backupJSON struct {
 	Counts     map[string]int64  `json:"counts"`
 	Opened     int64             `json:"opened"`
 	Erased     int               `json:"erased"`
+	Revoked    int               `json:"revoked"`
 	Log        *logJSON          `json:"log,omitempty"`
 }
 
@@ -229,13 +230,19 @@ checkpoint of the old one. Its root key is that in SECRETS_MASTER_KEY or a file;
 are re-wrapped for it. If the backup was made under another, give that one with
 --backup-key-file, or an identity for recovery.
 
-What was erased and purged since the backup comes back, unless --log names an export
-of the later log: then it is left out. A tenant that is restored into the deployment
-from which it was backed up is held against that one's log in any case.
+A backup does not know what was erased, purged and revoked since. If --log names an
+export of the later log, what was destroyed is left out, and tokens, access keys,
+principals and tenants that it says were revoked, replaced, disabled or suspended are so again;
+passwords that were changed are left out too. A tenant that is restored into the
+deployment from which it was backed up is held against that one's log in any case.
+
+Without a later log say what is to become of the credentials: --credentials revoke
+ends all of them, operators' too ("fastness operator init" makes a new one); with keep
+they are as they were. Sessions end in any case.
 
 With --at a tenant comes back as it was at an earlier time, as far as the versions in
 the backup reach: the newest of them is the current one.`
-	cmd.Example = `SECRETS_MASTER_KEY="$(cat root.key)" fastness backup restore monday.age --identity backup.identity --store sqlite:/var/lib/fastness
+	cmd.Example = `SECRETS_MASTER_KEY="$(cat root.key)" fastness backup restore monday.age --identity backup.identity --store sqlite:/var/lib/fastness --credentials revoke
 fastness backup restore monday.age --identity recovery.identity --master-key-file new.key --store postgres://fastness@db/fastness --log audit.bundle --log-keys audit.keys
 fastness backup restore monday.age --tenant shop --at 2026-11-20T08:00:00Z --replace --identity backup.identity --config fastness.toml`
 	o.add(cmd)
@@ -248,6 +255,7 @@ type restoreFlags struct {
 	identities       []string
 	at, log, logKeys string
 	keyFile          string // of the backup's root key
+	credentials      string
 	replace          bool
 }
 
@@ -255,14 +263,18 @@ func (o *restoreFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&o.identities, "identity", nil, "`FILE` of age identities; repeatable")
 	cmd.Flags().StringVar(&o.at, "at", "", "`TIME` (RFC 3339) to which --tenant is restored")
 	cmd.Flags().BoolVar(&o.replace, "replace", false, "let go of what --tenant has in the store now")
-	cmd.Flags().StringVar(&o.log, "log", "", "`BUNDLE` of the later log (\"fastness audit export\"): what it says was erased is left out")
+	cmd.Flags().StringVar(&o.log, "log", "", "`BUNDLE` of the later log (\"fastness audit export\"): what it says was erased is left out, what it says was revoked is revoked")
+	cmd.Flags().StringVar(&o.credentials, "credentials", "", "keep or revoke: `WHAT` becomes of credentials that no later log tells of")
 	cmd.Flags().StringVar(&o.logKeys, "log-keys", "", "`FILE` with the keys of that log")
 	cmd.Flags().StringVar(&o.keyFile, "backup-key-file", "", "`FILE` with the root key under which the backup was made, if it is another")
 	cmd.MarkFlagRequired("identity")
 }
 
 func (o *restoreFlags) restore(path string) (r backup.Restore, err error) {
-	r.Path, r.Replace = path, o.replace
+	r.Path, r.Replace, r.Credentials = path, o.replace, backup.Choice(o.credentials)
+	if c := r.Credentials; c != "" && c != backup.Keep && c != backup.Revoke {
+		return r, usagef("--credentials: keep or revoke")
+	}
 	if o.at != "" {
 		if r.At, err = time.Parse(time.RFC3339, o.at); err != nil {
 			return r, usagef("--at: a time as 2026-11-20T08:00:00Z is expected")
@@ -317,7 +329,7 @@ func (a *app) restoreBackup(ctx context.Context, c serverConfig, r backup.Restor
 	}
 	if a.global.json {
 		return a.printJSON(backupJSON{
-			Created: got.Created, Deployment: got.Deployment, Tenant: got.Tenant, Rows: got.Rows, Counts: got.Counts, Opened: got.Opened, Erased: got.Erased,
+			Created: got.Created, Deployment: got.Deployment, Tenant: got.Tenant, Rows: got.Rows, Counts: got.Counts, Opened: got.Opened, Erased: got.Erased, Revoked: got.Revoked,
 			Log: &logJSON{Size: got.Entries, Root: got.Root, Waiting: got.Waiting},
 		})
 	}
@@ -332,6 +344,9 @@ func showRestored(w io.Writer, got *backup.Restored) error {
 	s.add("opened", fmt.Sprintf("%d sealed parts, each of them", got.Opened))
 	if got.Erased > 0 {
 		s.add("left out", fmt.Sprintf("%d that were erased or purged since", got.Erased))
+	}
+	if got.Revoked > 0 {
+		s.add("revoked", fmt.Sprintf("%d credentials and principals that were live in the backup", got.Revoked))
 	}
 	if got.Tenant == "" {
 		s.add("log", "goes on under a new name: take its keys with \"fastness audit keys\"")

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"fastness/internal/audit"
@@ -271,7 +272,7 @@ func (c *Credentials) revoke(ctx context.Context, a audit.Action, id string, mea
 		if !meant(cred) {
 			return secret.ErrNotFound
 		}
-		e.Detail, e.Target = "credential "+cred.ID, cred.Principal
+		e.Detail, e.Target = credentialDetail+cred.ID, cred.Principal
 		if !cred.Revoked.IsZero() {
 			return nil
 		}
@@ -279,6 +280,40 @@ func (c *Credentials) revoke(ctx context.Context, a audit.Action, id string, mea
 		return tx.EditCredentials().Update(cred)
 	})
 }
+
+// EndsCredentials reports whether entries of an action may tell of a credential
+// that has ended.
+func EndsCredentials(a audit.Action) bool {
+	switch a {
+	case audit.TokenRevoke, audit.AccessKeyRevoke, audit.Logout, audit.TokenRotate, audit.AccessKeyRotate:
+		return true
+	}
+	return false
+}
+
+// EndedBy returns the id of the credential of which an entry says that it was
+// revoked or replaced; "" if it tells of none. One that may live on for a while
+// beside its successor counts too.
+func EndedBy(e audit.Entry) string {
+	if !EndsCredentials(e.Action) || e.Result != audit.Success {
+		return ""
+	}
+	for _, before := range []string{credentialDetail, sessionDetail} {
+		if id, ok := strings.CutPrefix(e.Detail, before); ok {
+			return id
+		}
+	}
+	_, old, _ := strings.Cut(e.Detail, placeDetail)
+	id, _, _ := strings.Cut(old, ",")
+	return id
+}
+
+// How entries name a credential that ends; EndedBy reads them.
+const (
+	credentialDetail = "credential "
+	sessionDetail    = "session "
+	placeDetail      = " in the place of "
+)
 
 // credential reads a credential of a tenant, or of the operators.
 func credential(r store.Reader, t secret.TenantID, id string) (*store.Identity, error) {

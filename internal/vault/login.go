@@ -279,7 +279,7 @@ func (v *Vault) Logout(ctx context.Context, c *Caller) error {
 		if i.Credential.Source == "" {
 			return secret.Conflict("this credential was made by an administrator, who can revoke it")
 		}
-		e.Detail = "session " + i.Credential.ID
+		e.Detail = sessionDetail + i.Credential.ID
 		i.Credential.Revoked = v.now()
 		return tx.EditCredentials().Update(i.Credential)
 	})

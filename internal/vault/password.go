@@ -71,6 +71,9 @@ func (v *Vault) LoginPassword(ctx context.Context, o Origin, tenant secret.Tenan
 	return made, err
 }
 
+// PasswordOf returns the principal whose password a document keeps.
+func PasswordOf(d *store.Document) (principal string, ok bool) { return d.ID, d.Kind == passwordKind }
+
 // passwordOf reads the hash of a person's password. A person or a tenant that is
 // not there has none, which is no error: the hash is empty then.
 func (v *Vault) passwordOf(ctx context.Context, tenant secret.TenantName, principal string) (t *store.Tenant, hash *secretbuf.Buffer, err error) {

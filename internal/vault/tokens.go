@@ -88,7 +88,7 @@ func (c *Credentials) issue(ctx context.Context, e audit.Entry,
 func describeIssue(what string, cred *store.Credential, id string) string {
 	text := what + " " + id
 	if cred.ID != "" {
-		text += " in the place of " + cred.ID
+		text += placeDetail + cred.ID
 	}
 	if cred.Grants != nil {
 		text += ", grants " + describeGrants(cred.Grants)
