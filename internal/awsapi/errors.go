@@ -23,12 +23,20 @@ func (f *fault) Error() string { return f.Type + ": " + f.Message }
 // Unwrap returns the cause.
 func (f *fault) Unwrap() error { return f.cause }
 
-// status is 400 for all but our own faults.
+// status is 400 for all but our own faults. AWS's tools try again on both of those.
 func (f *fault) status() int {
-	if f.Type == typeInternal {
+	switch {
+	case f.unavailable():
+		return http.StatusServiceUnavailable
+	case f.Type == typeInternal:
 		return http.StatusInternalServerError
 	}
 	return http.StatusBadRequest
+}
+
+// unavailable reports whether the same request may do in a moment.
+func (f *fault) unavailable() bool {
+	return errors.Is(f, secret.ErrUnavailable) || errors.Is(f, secret.ErrUnknownOutcome)
 }
 
 // Types of errors.

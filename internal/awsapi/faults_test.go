@@ -131,7 +131,7 @@ func TestBrokenKey(t *testing.T) {
 	s.tenant("beta").create(t, "s", "1")
 }
 
-// TestBrokenStore: a fault of ours is 500, tells nothing of itself, and is in the
+// TestBrokenStore: a store that does not answer is 503, tells nothing of itself, and is in the
 // log under the request's id.
 func TestBrokenStore(t *testing.T) {
 	s := newService(t)
@@ -146,7 +146,7 @@ func TestBrokenStore(t *testing.T) {
 		"write": errOf(c.PutSecretValue(ctx, &sm.PutSecretValueInput{SecretId: aws.String("s"), SecretString: aws.String("2")})),
 		"list":  errOf(c.ListSecrets(ctx, &sm.ListSecretsInput{})),
 	} {
-		typed[*types.InternalServiceError](t, what, err, http.StatusInternalServerError)
+		typed[*types.InternalServiceError](t, what, err, http.StatusServiceUnavailable)
 		var response *awshttp.ResponseError
 		if errors.As(err, &response) && !strings.Contains(s.logged(), response.ServiceRequestID()) {
 			t.Errorf("%s: the log does not have %s", what, response.ServiceRequestID())

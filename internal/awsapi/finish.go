@@ -69,13 +69,16 @@ func (c *call) fail(f *fault) {
 	b.AppendString(`,"Message":`)
 	wire.AppendText(&b, f.Message)
 	b.AppendString(`}`)
+	if f.unavailable() {
+		c.w.Header().Set("Retry-After", "1")
+	}
 	c.send(f.status(), &b)
 }
 
 // level is how loud a request is: our own faults always are.
 func (c *call) level(f *fault) slog.Level {
 	switch {
-	case f != nil && (errors.Is(f, secret.ErrUnavailable) || errors.Is(f, secret.ErrUnknownOutcome)):
+	case f != nil && f.unavailable():
 		return slog.LevelWarn
 	case f != nil && (f.Type == typeInternal || f.Type == typeDecryption):
 		return slog.LevelError
