@@ -31,11 +31,11 @@ type Restore struct {
 	Replace bool
 	// Erased is what was erased, purged and revoked since the backup; nil if no
 	// later log is at hand.
-	Erased      *Erased
-	Credentials Choice // may be empty with a later log, or if the target has one
-	Progress    func(Stage)
-	Logger      *slog.Logger
-	Now         func() time.Time // nil: time.Now
+	Erased   *Erased
+	Choice   Choice // of credentials; may be empty with a later log, or if the target has one
+	Progress func(Stage)
+	Logger   *slog.Logger
+	Now      func() time.Time // nil: time.Now
 }
 
 // Restored is what a restore has done.
@@ -78,7 +78,7 @@ func (r Restore) Run(ctx context.Context) (*Restored, error) {
 	if w.header.Tenant != "" {
 		w.Tenant = w.header.Tenant
 	}
-	w.heed = heed{w.Credentials, w.header.Created, w.Now().UTC().Truncate(time.Millisecond)}
+	w.heed = heed{w.Choice, w.header.Created, w.Now().UTC().Truncate(time.Millisecond)}
 	if err := w.chosen(); err != nil {
 		return nil, err
 	}
@@ -103,7 +103,7 @@ func (w *restoring) chosen() error {
 		return ErrShortLog
 	case w.Erased != nil:
 		return w.heed.check(w.Erased)
-	case w.Tenant == "" && w.Credentials == "":
+	case w.Tenant == "" && w.Choice == "":
 		return ErrChoice
 	}
 	return nil

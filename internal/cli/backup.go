@@ -255,7 +255,7 @@ type restoreFlags struct {
 	identities       []string
 	at, log, logKeys string
 	keyFile          string // of the backup's root key
-	credentials      string
+	choice           string
 	replace          bool
 }
 
@@ -264,15 +264,15 @@ func (o *restoreFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&o.at, "at", "", "`TIME` (RFC 3339) to which --tenant is restored")
 	cmd.Flags().BoolVar(&o.replace, "replace", false, "let go of what --tenant has in the store now")
 	cmd.Flags().StringVar(&o.log, "log", "", "`BUNDLE` of the later log (\"fastness audit export\"): what it says was erased is left out, what it says was revoked is revoked")
-	cmd.Flags().StringVar(&o.credentials, "credentials", "", "keep or revoke: `WHAT` becomes of credentials that no later log tells of")
+	cmd.Flags().StringVar(&o.choice, "credentials", "", "keep or revoke: `WHAT` becomes of credentials that no later log tells of")
 	cmd.Flags().StringVar(&o.logKeys, "log-keys", "", "`FILE` with the keys of that log")
 	cmd.Flags().StringVar(&o.keyFile, "backup-key-file", "", "`FILE` with the root key under which the backup was made, if it is another")
 	cmd.MarkFlagRequired("identity")
 }
 
 func (o *restoreFlags) restore(path string) (r backup.Restore, err error) {
-	r.Path, r.Replace, r.Credentials = path, o.replace, backup.Choice(o.credentials)
-	if c := r.Credentials; c != "" && c != backup.Keep && c != backup.Revoke {
+	r.Path, r.Replace, r.Choice = path, o.replace, backup.Choice(o.choice)
+	if c := r.Choice; c != "" && c != backup.Keep && c != backup.Revoke {
 		return r, usagef("--credentials: keep or revoke")
 	}
 	if o.at != "" {
