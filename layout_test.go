@@ -26,7 +26,8 @@ var floors = map[string]int{
 	"internal/cli": 9,
 	"fastnesstest": 9,
 	// For tests alone: up here nothing that is shipped can import it.
-	"internal/testservers": 9,
+	"internal/testservers":            9,
+	"internal/testservers/onpostgres": 10,
 
 	"internal/server": 8,
 
@@ -42,7 +43,8 @@ var floors = map[string]int{
 	"internal/rotation": 5,
 	"internal/backup":   5,
 
-	"internal/vault": 4,
+	"internal/vault":     4,
+	"internal/teststore": 4, // for tests alone
 
 	"internal/store/sqlite":    3,
 	"internal/store/postgres":  3,

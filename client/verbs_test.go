@@ -14,6 +14,7 @@ import (
 	"fastness"
 	"fastness/client"
 	"fastness/internal/server"
+	"fastness/internal/teststore"
 )
 
 // secrets are the verbs that the library's session and the client's share.
@@ -52,7 +53,8 @@ func openWith(t *testing.T, change func(*fastness.Config)) (*fastness.Vault, *fa
 	log := slog.New(slog.DiscardHandler)
 	key := fastness.NewValue([]byte(strings.Repeat("0123456789abcdef", 4)))
 	defer key.Release()
-	config := fastness.Config{Dir: t.TempDir(), MasterKey: key, Logger: log}
+	place := teststore.New(t)
+	config := fastness.Config{Dir: place.Dir, Store: place.URL, MasterKey: key, Logger: log}
 	if change != nil {
 		change(&config)
 	}

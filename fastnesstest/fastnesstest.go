@@ -8,19 +8,13 @@ package fastnesstest
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"fmt"
 	"log/slog"
-	"net/url"
-	"os"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"fastness"
+	"fastness/internal/teststore"
 )
 
 // MasterKey returns the root key's material that vaults of this package are
@@ -128,12 +122,12 @@ func TryOpen(tb testing.TB, o *Options) (*Fixture, error) {
 	defer master.Release()
 	defer o.Previous.Release()
 	logger := slog.New(slog.NewJSONHandler(f.Log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	dir, store, err := place(f.Dir)
+	place, err := teststore.At(f.Dir)
 	if err != nil {
 		return nil, err
 	}
 	v, err := fastness.Open(context.Background(), fastness.Config{
-		Dir: dir, Store: store, MasterKey: master, PreviousMasterKey: o.Previous, Logger: logger,
+		Dir: place.Dir, Store: place.URL, MasterKey: master, PreviousMasterKey: o.Previous, Logger: logger,
 		Now: f.Clock.Now, Anchor: o.Anchor, LoopbackIssuers: true, RelyingParty: o.RelyingParty, Quotas: o.Quotas, NoBackground: true,
 	})
 	if err != nil {
@@ -146,35 +140,6 @@ func TryOpen(tb testing.TB, o *Options) (*Fixture, error) {
 		}
 	})
 	return f, nil
-}
-
-// StoreVariable is the environment variable that brings vaults into a
-// PostgreSQL database instead of folders: its URL. A folder then stands for a
-// schema of that database.
-const StoreVariable = "FASTNESS_TEST_STORE"
-
-// place says where a vault is kept that a test has given a folder.
-func place(dir string) (folder, store string, err error) {
-	database := os.Getenv(StoreVariable)
-	if database == "" {
-		return dir, "", nil
-	}
-	u, err := url.Parse(database)
-	if err != nil {
-		return "", "", err
-	}
-	schema := fmt.Sprintf("test_%x", sha256.Sum256([]byte(dir)))[:30]
-	ctx := context.Background()
-	conn, err := pgx.Connect(ctx, database)
-	if err != nil {
-		return "", "", err
-	}
-	defer conn.Close(ctx)
-	if _, err := conn.Exec(ctx, "CREATE SCHEMA IF NOT EXISTS "+schema); err != nil {
-		return "", "", err
-	}
-	u.RawQuery = strings.TrimPrefix(u.RawQuery+"&search_path="+schema, "&")
-	return "", u.String(), nil
 }
 
 // Close closes the vault before the test ends, say to open its folder again.

@@ -19,12 +19,12 @@ import (
 	"fastness/internal/api"
 	"fastness/internal/secret"
 	"fastness/internal/secretbuf"
-	"fastness/internal/store/sqlite"
+	"fastness/internal/teststore"
 	"fastness/internal/vault"
 	"fastness/internal/wire"
 )
 
-// service is the API over a real vault in a temporary folder.
+// service is the API over a real vault.
 type service struct {
 	t        *testing.T
 	vault    *vault.Vault
@@ -43,13 +43,11 @@ const testMaster = "a test's root key is at least sixty-four characters long, is
 func newService(t *testing.T) *service {
 	t.Helper()
 	s := &service{t: t}
-	db, err := sqlite.Open(t.Context(), sqlite.Config{Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
+	db := teststore.Open(t)
 	logger := slog.New(slog.NewJSONHandler(s, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	master := secretbuf.Take([]byte(testMaster))
 	defer master.Release()
+	var err error
 	s.vault, err = vault.Open(t.Context(), vault.Config{Store: db, Master: master, Logger: logger})
 	if err != nil {
 		t.Fatal(err)

@@ -27,13 +27,13 @@ import (
 	"fastness/internal/secret"
 	"fastness/internal/secretbuf"
 	"fastness/internal/store"
-	"fastness/internal/store/sqlite"
+	"fastness/internal/teststore"
 	"fastness/internal/vault"
 )
 
 var ctx = context.Background()
 
-// service is the front over a real vault in a temporary folder.
+// service is the front over a real vault.
 type service struct {
 	t     testing.TB
 	vault *vault.Vault
@@ -55,15 +55,12 @@ var testNetwork = rotation.Network{PrivateWebhooks: true}
 func newService(t testing.TB, regions ...string) *service {
 	t.Helper()
 	s := &service{t: t}
-	db, err := sqlite.Open(t.Context(), sqlite.Config{Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.store = db
+	s.store = teststore.Open(t)
 	logger := slog.New(slog.NewJSONHandler(s, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	master := secretbuf.Take([]byte(testMaster))
 	defer master.Release()
-	if s.vault, err = vault.Open(t.Context(), vault.Config{Store: db, Master: master, Logger: logger, Now: s.tick}); err != nil {
+	var err error
+	if s.vault, err = vault.Open(t.Context(), vault.Config{Store: s.store, Master: master, Logger: logger, Now: s.tick}); err != nil {
 		t.Fatal(err)
 	}
 	s.http = httptest.NewServer(awsapi.New(awsapi.Config{Vault: s.vault, Logger: logger, LogRequests: true, Now: s.clock, Regions: regions, Network: testNetwork}))

@@ -2,12 +2,15 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"io"
+	"log/slog"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"fastness"
 	"fastness/internal/secretbuf"
 )
 
@@ -107,6 +110,19 @@ func PromptOnce() int {
 	}
 	value.WriteTo(a.env.Stdout)
 	return 0
+}
+
+// DevOn is "dev --json" on a database.
+func DevOn(ctx context.Context, database string) int {
+	a := &app{env: System(), global: globalFlags{json: true}}
+	key := secretbuf.Take([]byte(strings.Repeat("0123456789abcdef", 4)))
+	defer key.Release()
+	log := a.logger(serverConfig{logFormat: "text", logLevel: slog.LevelWarn})
+	v, err := fastness.Open(ctx, fastness.Config{Store: database, MasterKey: key, Logger: log, LoopbackIssuers: true})
+	if err != nil {
+		return a.report(err)
+	}
+	return a.report(errors.Join(a.serveDev(ctx, log, v, "127.0.0.1:0"), v.Close()))
 }
 
 // Bar drives a progress bar of width columns with a clock of its own: times

@@ -35,6 +35,7 @@ import (
 	"fastness"
 	"fastness/internal/cli"
 	"fastness/internal/server"
+	"fastness/internal/teststore"
 )
 
 // tenantServer is a server with a tenant whose people log in by a provider.
@@ -48,7 +49,8 @@ func newTenantServer(t *testing.T) *tenantServer {
 	log := slog.New(slog.DiscardHandler)
 	key := fastness.NewValue([]byte(strings.Repeat("0123456789abcdef", 4)))
 	defer key.Release()
-	v, err := fastness.Open(t.Context(), fastness.Config{Dir: t.TempDir(), MasterKey: key, Logger: log, LoopbackIssuers: true})
+	place := teststore.New(t)
+	v, err := fastness.Open(t.Context(), fastness.Config{Dir: place.Dir, Store: place.URL, MasterKey: key, Logger: log, LoopbackIssuers: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,16 +24,26 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"fastness/internal/cli"
+	"fastness/internal/teststore"
 )
 
 // promptOnce is the variable that makes this test binary ask for a value and
 // print it.
 const promptOnce = "FASTNESS_TEST_PROMPT"
 
+// devDatabase is the variable that makes this test binary a development server
+// in a database, whose URL it is.
+const devDatabase = "FASTNESS_TEST_DEV"
+
 // TestMain makes this test binary the program when a script runs `fastness`.
 func TestMain(m *testing.M) {
 	if os.Getenv(promptOnce) != "" {
 		os.Exit(cli.PromptOnce())
+	}
+	if database := os.Getenv(devDatabase); database != "" {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+		defer stop()
+		os.Exit(cli.DevOn(ctx, database))
 	}
 	// The race detector sleeps for a second when a program exits, and these
 	// tests run hundreds.
@@ -48,9 +58,14 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts runs the stories in testdata/script, each in a folder of its own.
-func TestScripts(t *testing.T) {
+func TestScripts(t *testing.T) { runScripts(t, "testdata/script") }
+
+// TestEmbeddedScripts runs those about the embedded store and its folder.
+func TestEmbeddedScripts(t *testing.T) { runScripts(t, "testdata/embedded") }
+
+func runScripts(t *testing.T, dir string) {
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata/script",
+		Dir: dir,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"dev":       startDev,
 			"field":     jsonField,
@@ -89,7 +104,8 @@ func (d *devServer) stop(ts *testscript.TestScript) {
 }
 
 // startDev is "dev [FLAG…]": it starts `fastness dev` with the flags at a free
-// port, in the place of the one before, and points FASTNESS_ADDR,
+// port, in the place of the one before, or on PostgreSQL what does the same
+// there, and points FASTNESS_ADDR,
 // FASTNESS_TOKEN and FASTNESS_TENANT at it. "dev stop" only stops.
 func startDev(ts *testscript.TestScript, _ bool, args []string) {
 	d := ts.Value("dev").(*devServer)
@@ -100,6 +116,15 @@ func startDev(ts *testscript.TestScript, _ bool, args []string) {
 	cmd := exec.Command("fastness", append([]string{"dev", "--json", "--listen", "127.0.0.1:0"}, args...)...)
 	cmd.Dir = ts.Getenv("WORK")
 	cmd.Env = append(os.Environ(), "TMPDIR="+ts.Getenv("TMPDIR"))
+	if teststore.Shared() {
+		if len(args) > 0 {
+			ts.Fatalf("dev %v: there are no flags for a database", args)
+		}
+		place, err := teststore.At(cmd.Dir)
+		ts.Check(err)
+		cmd.Args = cmd.Args[:1]
+		cmd.Env = append(cmd.Env, devDatabase+"="+place.URL)
+	}
 	cmd.Stderr = ts.Stderr()
 	out, err := cmd.StdoutPipe()
 	ts.Check(err)

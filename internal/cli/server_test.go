@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"fastness/internal/cli"
+	"fastness/internal/teststore"
 )
 
 const (
@@ -28,10 +29,10 @@ const (
 	secondKey = "second-0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 )
 
-// deployment is a folder with a store, and the server that may run on it.
+// deployment is a place with a store, and the server that may run on it.
 type deployment struct {
 	t       *testing.T
-	dir     string
+	place   teststore.Place
 	env     []string // for the server
 	token   string
 	address string
@@ -42,7 +43,7 @@ type deployment struct {
 // start runs `fastness server` with flags and waits until it serves.
 func (d *deployment) start(flags ...string) {
 	d.t.Helper()
-	d.server = exec.Command("fastness", append([]string{"server", "--store", "sqlite:" + d.dir, "--listen", "127.0.0.1:0"}, flags...)...)
+	d.server = exec.Command("fastness", append([]string{"server", "--store", d.place.Setting(), "--listen", "127.0.0.1:0"}, flags...)...)
 	d.server.Env = append(os.Environ(), d.env...)
 	stderr, err := d.server.StderrPipe()
 	if err != nil {
@@ -111,14 +112,14 @@ func (d *deployment) run(want int, stdin string, args ...string) (stdout, stderr
 
 // deploy makes a store and its first operator.
 func deploy(t *testing.T) *deployment {
-	d := &deployment{t: t, dir: filepath.Join(t.TempDir(), "data"), env: []string{"SECRETS_MASTER_KEY=" + firstKey}}
+	d := &deployment{t: t, place: teststore.New(t), env: []string{"SECRETS_MASTER_KEY=" + firstKey}}
 	d.token = d.initOperator(t)
 	return d
 }
 
 func (d *deployment) initOperator(t *testing.T) string {
 	t.Helper()
-	cmd := exec.Command("fastness", "operator", "init", "--store", "sqlite:"+d.dir)
+	cmd := exec.Command("fastness", "operator", "init", "--store", d.place.Setting())
 	cmd.Env = append(os.Environ(), d.env...)
 	out, err := cmd.Output()
 	if err != nil {
@@ -140,16 +141,21 @@ func TestServerKeepsSecrets(t *testing.T) {
 		t.Error("/proc/PID/environ shows the root key")
 	}
 
-	// A second process on the store is refused.
-	cmd := exec.Command("fastness", "operator", "init", "--store", "sqlite:"+d.dir)
-	cmd.Env = append(os.Environ(), d.env...)
-	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "use") {
-		t.Errorf("operator init beside a server: %v, %s", err, out)
-	}
 	d.stop()
 	d.start()
 	if got, _ := d.run(0, "", "get", "a", "--tenant", "shop"); got != "value" {
 		t.Errorf("after a restart: %q", got)
+	}
+}
+
+// A second process on the embedded store is refused.
+func TestEmbeddedStoreIsOneProcess(t *testing.T) {
+	d := deploy(t)
+	d.start()
+	cmd := exec.Command("fastness", "operator", "init", "--store", d.place.Setting())
+	cmd.Env = append(os.Environ(), d.env...)
+	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "use") {
+		t.Errorf("operator init beside a server: %v, %s", err, out)
 	}
 }
 
@@ -308,7 +314,7 @@ func TestIdentitySettings(t *testing.T) {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		cmd := exec.Command("fastness", "server", "--store", "sqlite:"+d.dir, "--listen", "127.0.0.1:0", "--config", file)
+		cmd := exec.Command("fastness", "server", "--store", d.place.Setting(), "--listen", "127.0.0.1:0", "--config", file)
 		cmd.Env = append(os.Environ(), d.env...)
 		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), want) {
 			t.Errorf("%s: %v, %s", text, err, out)

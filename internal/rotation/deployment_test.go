@@ -3,22 +3,17 @@ package rotation_test
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"fastness"
 	"fastness/fastnesstest"
@@ -26,17 +21,16 @@ import (
 	"fastness/internal/secret"
 	"fastness/internal/secretbuf"
 	"fastness/internal/store"
-	"fastness/internal/store/postgres"
-	"fastness/internal/store/sqlite"
 	"fastness/internal/testservers"
+	"fastness/internal/teststore"
 	"fastness/internal/vault"
 )
 
 // ground is what a deployment stands on, and outlasts its processes.
 type ground struct {
-	Dir string    // of the embedded store, and of what else is kept
-	URL string    // of the database; empty: the embedded store
-	Now time.Time // a clock that stands still
+	Dir   string // of what is kept beside the store
+	Store teststore.Place
+	Now   time.Time // a clock that stands still
 }
 
 // rotated is the secret of a ground that is rotated, and acme whose it is.
@@ -48,24 +42,20 @@ const (
 // inbox is the file that says where the process is that has the store open.
 const inbox = "manager"
 
-// newGround makes one, in a database if it is told a server.
+// newGround makes one where tests keep their stores, or on a server if it is told one.
 func newGround(t testing.TB, server *testservers.Server) ground {
 	t.Helper()
 	g := ground{Dir: t.TempDir(), Now: time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)}
-	if server == nil {
-		return g
+	place, err := teststore.At(filepath.Join(g.Dir, "store"))
+	if server != nil {
+		place, err = teststore.In(server.URL(), g.Dir)
 	}
-	ctx := context.Background()
-	u := url.URL{Scheme: "postgres", User: url.UserPassword(server.Admin, testservers.AdminPassword), Host: server.Address(), Path: "postgres", RawQuery: "sslmode=disable"}
-	conn, err := pgx.Connect(ctx, u.String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close(ctx)
-	schema := fmt.Sprintf("test_%x", sha256.Sum256([]byte(g.Dir)))[:30]
-	postgresExec(t, conn, "CREATE SCHEMA "+schema)
-	u.RawQuery += "&search_path=" + schema + "&pool_max_conns=6"
-	g.URL = u.String()
+	if g.Store = place; place.URL != "" {
+		g.Store.URL += "&pool_max_conns=6"
+	}
 	return g
 }
 
@@ -104,11 +94,8 @@ func (g ground) start(ctx context.Context, log io.Writer) (*deployment, error) {
 // rows opens the store. A process that another test is just starting holds the
 // lock of the embedded one until it runs its program.
 func (g ground) rows(ctx context.Context, logger *slog.Logger) (store.Store, error) {
-	if g.URL != "" {
-		return postgres.Open(ctx, postgres.Config{URL: g.URL, Logger: logger})
-	}
 	for try := 0; ; try++ {
-		rows, err := sqlite.Open(ctx, sqlite.Config{Dir: filepath.Join(g.Dir, "store"), Logger: logger})
+		rows, err := g.Store.Open(ctx, logger)
 		if !errors.Is(err, store.ErrLocked) || try == 100 {
 			return rows, err
 		}

@@ -18,17 +18,14 @@ import (
 	"fastness/internal/rotation"
 	"fastness/internal/secret"
 	"fastness/internal/store"
-	"fastness/internal/store/sqlite"
+	"fastness/internal/teststore"
 	"fastness/internal/vault"
 )
 
 // newNode opens a vault over a store of its own, as a server does.
 func newNode(t *testing.T) (*vault.Vault, store.Store) {
 	t.Helper()
-	rows, err := sqlite.Open(t.Context(), sqlite.Config{Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
+	rows := teststore.Open(t)
 	master := fastnesstest.MasterKey()
 	defer master.Release()
 	v, err := vault.Open(t.Context(), vault.Config{Store: rows, Master: master, Node: "one", NoBackground: true, Logger: slog.New(slog.DiscardHandler)})

@@ -16,8 +16,8 @@ import (
 	"fastness/internal/rotation"
 	"fastness/internal/secret"
 	"fastness/internal/store"
-	"fastness/internal/store/sqlite"
 	"fastness/internal/testservers"
+	"fastness/internal/teststore"
 	"fastness/internal/vault"
 )
 
@@ -337,10 +337,7 @@ func TestWorkerLooksUpWhatIsNamed(t *testing.T) {
 // writes nothing.
 func TestWorkerIsFenced(t *testing.T) {
 	ctx := context.Background()
-	rows, err := sqlite.Open(ctx, sqlite.Config{Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
+	rows := teststore.Open(t)
 	master := fastnesstest.MasterKey()
 	defer master.Release()
 	v, err := vault.Open(ctx, vault.Config{Store: rows, Master: master, Node: "one", NoBackground: true, Logger: slog.New(slog.DiscardHandler)})

@@ -21,7 +21,7 @@ import (
 	"fastness/internal/identity"
 	"fastness/internal/secretbuf"
 	"fastness/internal/server"
-	"fastness/internal/store/sqlite"
+	"fastness/internal/teststore"
 	"fastness/internal/vault"
 )
 
@@ -43,16 +43,12 @@ func (l *logs) String() string {
 	return l.b.String()
 }
 
-// openVault opens a vault in a temporary folder.
+// openVault opens a vault that is empty.
 func openVault(t *testing.T) (*vault.Vault, string) {
 	t.Helper()
-	db, err := sqlite.Open(t.Context(), sqlite.Config{Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
 	master := secretbuf.Take([]byte("a test's root key is at least sixty-four characters long, is it not?"))
 	defer master.Release()
-	v, err := vault.Open(t.Context(), vault.Config{Store: db, Master: master, Logger: slog.New(slog.DiscardHandler)})
+	v, err := vault.Open(t.Context(), vault.Config{Store: teststore.Open(t), Master: master, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package vault_test
 
 import (
 	"fmt"
-	"net/url"
 	"os"
 	"os/exec"
 	"sync"
@@ -14,6 +13,7 @@ import (
 	"fastness/internal/secret"
 	"fastness/internal/store"
 	"fastness/internal/testservers"
+	"fastness/internal/teststore"
 	"fastness/internal/vault"
 )
 
@@ -24,9 +24,8 @@ func TestOnPostgres(t *testing.T) { onPostgres(t, "-test.run=OnNodes$") }
 func onPostgres(t *testing.T, which string) {
 	t.Helper()
 	s := testservers.StartPostgres(t, testservers.Options{Args: []string{"-c", "log_statement=none", "-c", "log_min_duration_statement=-1"}})
-	u := url.URL{Scheme: "postgres", User: url.UserPassword(s.Admin, testservers.AdminPassword), Host: s.Address(), Path: "postgres", RawQuery: "sslmode=disable"}
 	cmd := exec.Command(os.Args[0], which, "-test.timeout=15m")
-	cmd.Env = append(os.Environ(), fastnesstest.StoreVariable+"="+u.String())
+	cmd.Env = append(os.Environ(), teststore.Variable+"="+s.URL())
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
@@ -37,7 +36,7 @@ func onPostgres(t *testing.T, which string) {
 func nodes(t *testing.T) (a, b *fastnesstest.Fixture) {
 	t.Helper()
 	a = fastnesstest.Open(t, nil)
-	if os.Getenv(fastnesstest.StoreVariable) == "" {
+	if !teststore.Shared() {
 		return a, a
 	}
 	return a, fastnesstest.Open(t, &fastnesstest.Options{Dir: a.Dir, Clock: a.Clock})
