@@ -10,6 +10,8 @@ import (
 
 	"fastness/internal/api"
 	"fastness/internal/secret"
+	"fastness/internal/testservers"
+	"fastness/internal/teststore"
 	"fastness/internal/vault"
 	"fastness/internal/wire"
 )
@@ -125,6 +127,51 @@ func TestEvents(t *testing.T) {
 	for _, m := range s.entries("acme", "") {
 		if strings.Contains(m.Detail, "canary") {
 			t.Errorf("an entry holds a value: %+v", m)
+		}
+	}
+}
+
+// TestEventsOnNodes: who follows on one node is told of changes on another, and
+// goes on there where the first one has stopped.
+func TestEventsOnNodes(t *testing.T) {
+	if !teststore.Shared() {
+		t.Setenv(teststore.Variable, testservers.StartPostgres(t, testservers.Options{}).URL())
+	}
+	a := newService(t)
+	b := newNode(t, a.place)
+	admin := a.tenant("acme")
+	_, onB := b.events(admin, "", "")
+	begun := <-onB
+	if begun.id == "" {
+		t.Fatalf("begins with %+v", begun)
+	}
+	a.put("acme", "db", admin, "1")
+	b.put("acme", "db", admin, "2")
+	a.put("acme", "db", admin, "3")
+	var last message
+	for _, version := range []string{"1", "2", "3"} {
+		m, e := b.next(onB)
+		if e.Subject != "db" || e.Data.Version != version {
+			t.Fatalf("told of %+v, want version %s", e, version)
+		}
+		last = m
+	}
+
+	b.stop() // as a server does that is about to stop; changes go on
+	for range onB {
+	}
+	a.put("acme", "db", admin, "4")
+	b.put("acme", "db", admin, "5")
+	_, onA := a.events(admin, "", last.id)
+	_, all := a.events(admin, "", begun.id)
+	for _, version := range []string{"4", "5"} {
+		if _, e := a.next(onA); e.Data.Version != version {
+			t.Fatalf("goes on with %+v, want version %s", e, version)
+		}
+	}
+	for _, version := range []string{"1", "2", "3", "4", "5"} {
+		if _, e := a.next(all); e.Data.Version != version {
+			t.Fatalf("from the beginning: %+v, want version %s", e, version)
 		}
 	}
 }

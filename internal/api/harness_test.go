@@ -27,6 +27,7 @@ import (
 // service is the API over a real vault.
 type service struct {
 	t        *testing.T
+	place    teststore.Place
 	vault    *vault.Vault
 	api      *api.API
 	http     *httptest.Server
@@ -42,12 +43,27 @@ const testMaster = "a test's root key is at least sixty-four characters long, is
 
 func newService(t *testing.T) *service {
 	t.Helper()
-	s := &service{t: t}
-	db := teststore.Open(t)
+	s := newNode(t, teststore.New(t))
+	token, err := s.vault.Operator(s.vault.Local(vault.Origin{})).InitToken(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer token.Token.Release()
+	s.operator = string(token.Token.Bytes())
+	return s
+}
+
+// newNode serves what is kept in a place; its operator is made elsewhere.
+func newNode(t *testing.T, place teststore.Place) *service {
+	t.Helper()
+	s := &service{t: t, place: place}
 	logger := slog.New(slog.NewJSONHandler(s, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	master := secretbuf.Take([]byte(testMaster))
 	defer master.Release()
-	var err error
+	db, err := place.Open(t.Context(), logger)
+	if err != nil {
+		t.Fatal(err)
+	}
 	s.vault, err = vault.Open(t.Context(), vault.Config{Store: db, Master: master, Logger: logger})
 	if err != nil {
 		t.Fatal(err)
@@ -63,12 +79,6 @@ func newService(t *testing.T) *service {
 			t.Error(err)
 		}
 	})
-	token, err := s.vault.Operator(s.vault.Local(vault.Origin{})).InitToken(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer token.Token.Release()
-	s.operator = string(token.Token.Bytes())
 	return s
 }
 

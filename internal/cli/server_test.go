@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"fastness/internal/cli"
+	"fastness/internal/testservers"
 	"fastness/internal/teststore"
 )
 
@@ -146,6 +147,54 @@ func TestServerKeepsSecrets(t *testing.T) {
 	if got, _ := d.run(0, "", "get", "a", "--tenant", "shop"); got != "value" {
 		t.Errorf("after a restart: %q", got)
 	}
+}
+
+// TestNodesServeTogether: one node's clients see what is done through the other,
+// and a command that is watched through one starts again for it.
+func TestNodesServeTogether(t *testing.T) {
+	if !teststore.Shared() {
+		t.Setenv(teststore.Variable, testservers.StartPostgres(t, testservers.Options{}).URL())
+	}
+	a := deploy(t)
+	a.start()
+	b := &deployment{t: t, place: a.place, env: a.env, token: a.token}
+	b.start()
+	a.run(0, "", "tenant", "create", "shop")
+	b.run(0, "one", "put", "db", "--tenant", "shop")
+	if got, _ := a.run(0, "", "get", "db", "--tenant", "shop"); got != "one" {
+		t.Errorf("the other node reads %q", got)
+	}
+
+	log := filepath.Join(t.TempDir(), "log")
+	watch := exec.Command("fastness", "run", "--watch", "--settle", "100ms", "--secret", "db", "--tenant", "shop", "--",
+		"sh", "-c", `echo "up $DB" >> "$0"; while :; do sleep 0.01; done`, log)
+	watch.Env = append(os.Environ(), "FASTNESS_ADDR="+b.address, "FASTNESS_TOKEN="+b.token)
+	var said bytes.Buffer
+	watch.Stdout, watch.Stderr = &said, &said
+	if err := watch.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		watch.Process.Signal(syscall.SIGTERM)
+		watch.Wait()
+	})
+	awaitFile(t, log, "up one\n")
+	a.run(0, "two", "put", "db", "--tenant", "shop")
+	awaitFile(t, log, "up one\nup two\n")
+	a.run(0, "three", "put", "db", "--tenant", "shop")
+	awaitFile(t, log, "up one\nup two\nup three\n")
+}
+
+// awaitFile waits until a file holds exactly this.
+func awaitFile(t *testing.T, path, want string) {
+	t.Helper()
+	var got []byte
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if got, _ = os.ReadFile(path); string(got) == want {
+			return
+		}
+	}
+	t.Fatalf("%s holds %q, not %q", filepath.Base(path), got, want)
 }
 
 // A second process on the embedded store is refused.

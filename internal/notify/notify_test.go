@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -22,6 +23,9 @@ import (
 	"fastness/internal/notify"
 	"fastness/internal/rotation"
 	"fastness/internal/secret"
+	"fastness/internal/store"
+	"fastness/internal/testservers"
+	"fastness/internal/teststore"
 	"fastness/internal/vault"
 	"fastness/internal/wire"
 )
@@ -96,12 +100,18 @@ func newHouse(t *testing.T, n rotation.Network, spec vault.WebhookSpec) *house {
 
 var private = rotation.Network{PrivateWebhooks: true}
 
+// place gives entries their places in the log.
+func (h *house) place(t *testing.T) {
+	t.Helper()
+	if _, err := h.Audit(h.Local(vault.Origin{}), "").List(ctx, vault.AuditQuery{Limit: 1}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // once delivers what there is.
 func (h *house) once(t *testing.T) {
 	t.Helper()
-	if _, err := h.Audit(h.Local(vault.Origin{}), "").List(ctx, vault.AuditQuery{Limit: 1}); err != nil { // gives places
-		t.Fatal(err)
-	}
+	h.place(t)
 	for range 10 { // turns
 		if err := h.worker.Once(ctx); err != nil {
 			t.Fatal(err)
@@ -169,6 +179,62 @@ func TestDeliveries(t *testing.T) {
 	if strings.Contains(string(h.Log.Bytes()), string(h.hook.SigningSecret.Bytes())) {
 		t.Error("the log holds the signing secret")
 	}
+}
+
+// TestNodesDeliverOnce: of two nodes one delivers, whichever has made the change;
+// when its lease has run out the other goes on, once and in order.
+func TestNodesDeliverOnce(t *testing.T) {
+	if !teststore.Shared() {
+		t.Setenv(teststore.Variable, testservers.StartPostgres(t, testservers.Options{}).URL())
+	}
+	h := newHouse(t, private, vault.WebhookSpec{})
+	other := fastnesstest.Open(t, &fastnesstest.Options{Dir: h.Dir, Clock: h.Clock})
+	second := *h
+	second.Fixture, second.s = other, other.Tenant(t, "acme")
+	second.worker = notify.NewWorker(other.Vault, private, slog.New(slog.NewJSONHandler(other.Log, nil)), h.Clock.Now)
+
+	fastnesstest.Put(t, h.s, "a", "v")
+	h.once(t)
+	h.expect(t, "fastness.secret.created a")
+	nodes, want := []*house{h, &second}, []string(nil)
+	for i := range 4 {
+		name := secret.Name(fmt.Sprint("b", i))
+		fastnesstest.Put(t, nodes[i%2].s, name, "v")
+		want = append(want, "fastness.secret.created "+string(name))
+		h.place(t)
+		atOnce(t, nodes)
+	}
+	h.expect(t, want...)
+
+	h.Clock.Advance(vault.WebhookLease + time.Second)
+	fastnesstest.Put(t, h.s, "c", "v")
+	second.once(t)
+	h.expect(t, "fastness.secret.created c")
+	fastnesstest.Put(t, h.s, "d", "v")
+	second.place(t)
+	atOnce(t, nodes)
+	h.expect(t, "fastness.secret.created d")
+	for _, n := range nodes {
+		if got := n.worker.Stats(); got.Failed != 0 {
+			t.Errorf("%+v", got)
+		}
+	}
+}
+
+// atOnce has both workers deliver. One of them does not hold the lease.
+func atOnce(t *testing.T, nodes []*house) {
+	t.Helper()
+	var wg sync.WaitGroup
+	for _, n := range nodes {
+		wg.Go(func() {
+			for range 10 {
+				if err := n.worker.Once(ctx); err != nil && !errors.Is(err, store.ErrFenced) {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // TestFailures: what fails waits, is tried again in order, ever later, and is given
