@@ -16,7 +16,7 @@ FUZZTIME ?= 10s
 .DEFAULT_GOAL := help
 # `test` is a sequence: what is cheap and likely to fail comes first, even under `make -j`.
 .NOTPARALLEL:
-.PHONY: help build run test install lint vuln race shipped fallback memcheck bench soak fuzz fmt clean
+.PHONY: help build run test install lint vuln race postgres shipped fallback memcheck bench soak fuzz fmt clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/make \1	\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -27,7 +27,7 @@ build: ## bin/fastness, static, with its version
 run: build ## build, then start bin/fastness dev; ARGS='--data DIR' and so on
 	exec bin/fastness dev $(ARGS)
 
-test: install lint vuln build race shipped fallback ## everything that continuous integration runs
+test: install lint vuln build race postgres shipped fallback ## everything that continuous integration runs
 
 install:
 	scripts/install
@@ -43,6 +43,14 @@ vuln: ## known vulnerabilities in what the code calls, where the database can be
 
 race:
 	CGO_ENABLED=1 go test -race -timeout 20m ./...
+
+# What asks internal/teststore where to keep things, once more; `race` has run it on the embedded store. Of
+# rotation what opens a deployment: the rest is about targets. TestEmbedded… is about the embedded store itself.
+ON_POSTGRES := go run ./internal/testservers/onpostgres go test -timeout 10m -skip '^TestEmbedded'
+
+postgres: install ## fronts, client, command line and rotation once more, on a PostgreSQL of their own
+	$(ON_POSTGRES) ./client ./fastnesstest ./internal/api ./internal/awsapi ./internal/cli ./internal/notify ./internal/server
+	$(ON_POSTGRES) -run '^Test(Worker|Retires|Rotations|Generated|Refusals|Lease|LostLease)' ./internal/rotation
 
 # Memory and ciphers once more as the binary has them: the race detector moves stacks and allocations.
 shipped:

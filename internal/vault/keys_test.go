@@ -63,9 +63,9 @@ func boolInt(b bool) int {
 	return 0
 }
 
-// TestRotateKey: every envelope is under the new key, the old one and what it
+// TestEmbeddedRotateKey: every envelope is under the new key, the old one and what it
 // sealed are gone from the files, and nothing else has changed.
-func TestRotateKey(t *testing.T) {
+func TestEmbeddedRotateKey(t *testing.T) {
 	m := open(t)
 	f := m.Fixture
 	s, other := f.Tenant(t, "acme"), f.Tenant(t, "beta")
@@ -207,8 +207,8 @@ func TestRotateKeyInterrupted(t *testing.T) {
 	read()
 }
 
-// TestRotateKeyDeaths kills a rotation at each of its writes.
-func TestRotateKeyDeaths(t *testing.T) {
+// TestEmbeddedRotateKeyDeaths kills a rotation at each of its writes.
+func TestEmbeddedRotateKeyDeaths(t *testing.T) {
 	f := fastnesstest.Open(t, nil)
 	s := f.Tenant(t, "acme")
 	versions(t, s, "db", 3)

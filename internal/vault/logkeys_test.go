@@ -18,9 +18,9 @@ import (
 	"fastness/internal/vault"
 )
 
-// TestRotateLogKeys: old and new checkpoints verify, each with the keys of its
+// TestEmbeddedRotateLogKeys: old and new checkpoints verify, each with the keys of its
 // size, and the old seeds are gone.
-func TestRotateLogKeys(t *testing.T) {
+func TestEmbeddedRotateLogKeys(t *testing.T) {
 	m := open(t)
 	f := m.Fixture
 	s := f.Tenant(t, "acme")
@@ -69,9 +69,9 @@ func TestRotateLogKeys(t *testing.T) {
 	want(t, errOf(f.Audit(caller(t, f, "acme", policy.Admin), "").RotateKeys(ctx)), secret.ErrAccessDenied)
 }
 
-// TestRotateLogKeysDeaths kills a change of the log's keys at each of its
+// TestEmbeddedRotateLogKeysDeaths kills a change of the log's keys at each of its
 // writes: the log goes on, and the change with the keys that were announced.
-func TestRotateLogKeysDeaths(t *testing.T) {
+func TestEmbeddedRotateLogKeysDeaths(t *testing.T) {
 	f := fastnesstest.Open(t, nil)
 	versions(t, f.Tenant(t, "acme"), "db", 5)
 	old := must(f.Audit(local(f), "").Checkpoint(ctx))(t)
@@ -93,9 +93,9 @@ func TestRotateLogKeysDeaths(t *testing.T) {
 		})
 }
 
-// TestCheckpointDeaths: a checkpoint that was stored and not signed is signed
+// TestEmbeddedCheckpointDeaths: a checkpoint that was stored and not signed is signed
 // by the next, and no two of one size ever differ.
-func TestCheckpointDeaths(t *testing.T) {
+func TestEmbeddedCheckpointDeaths(t *testing.T) {
 	f := fastnesstest.Open(t, nil)
 	versions(t, f.Tenant(t, "acme"), "db", 5)
 	f.Close(t)
@@ -225,8 +225,8 @@ func TestAnchor(t *testing.T) {
 	}
 }
 
-// TestBackground: an open vault sequences and signs by itself, and stops.
-func TestBackground(t *testing.T) {
+// TestEmbeddedBackground: an open vault sequences and signs by itself, and stops.
+func TestEmbeddedBackground(t *testing.T) {
 	out := &anchor{}
 	dir := t.TempDir()
 	f := fastnesstest.Open(t, &fastnesstest.Options{Dir: dir})

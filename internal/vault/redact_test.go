@@ -92,9 +92,9 @@ func TestRedact(t *testing.T) {
 	verify(t, f, export(t, f.Audit(local(f), ""), vault.ExportOptions{}), audit.Options{})
 }
 
-// TestRedactedBytesAreGone: from the files, at once, also where an entry had
+// TestEmbeddedRedactedBytesAreGone: from the files, at once, also where an entry had
 // no place in the log yet.
-func TestRedactedBytesAreGone(t *testing.T) {
+func TestEmbeddedRedactedBytesAreGone(t *testing.T) {
 	f := fastnesstest.Open(t, nil)
 	reads(t, f, "acme", "margarethe")
 	check(t, f.Tenant(t, "acme").Purge(ctx, "db-of-margarethe"))

@@ -71,9 +71,9 @@ func TestWrongRootKey(t *testing.T) {
 	want(t, errOf(f.Operator().RotateRoot(ctx, nil)), secret.ErrConflict)
 }
 
-// TestRotateRoot changes the root key of some hundred tenants, interrupted
+// TestEmbeddedRotateRoot changes the root key of some hundred tenants, interrupted
 // after the first chunk, and goes on after a restart.
-func TestRotateRoot(t *testing.T) {
+func TestEmbeddedRotateRoot(t *testing.T) {
 	f := fastnesstest.Open(t, nil)
 	const tenants = 230
 	name := func(i int) secret.TenantName { return secret.TenantName(fmt.Sprintf("t%d", i)) }
@@ -157,8 +157,8 @@ func TestRotateRoot(t *testing.T) {
 	}
 }
 
-// TestRotateRootDeaths kills a change of the root key at each of its writes.
-func TestRotateRootDeaths(t *testing.T) {
+// TestEmbeddedRotateRootDeaths kills a change of the root key at each of its writes.
+func TestEmbeddedRotateRootDeaths(t *testing.T) {
 	f := fastnesstest.Open(t, nil)
 	for _, tenant := range []secret.TenantName{"acme", "beta"} {
 		must(put(t, f.Tenant(t, tenant), "pq", "v", vault.Put{Patch: secret.Patch{Algorithm: ptr(secret.HybridQuantum)}}))(t)

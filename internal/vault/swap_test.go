@@ -8,9 +8,9 @@ import (
 	"fastness/internal/store"
 )
 
-// TestSwappedRows moves rows, whole or in part, between versions, secrets and
+// TestEmbeddedSwappedRows moves rows, whole or in part, between versions, secrets and
 // tenants: none opens where it does not belong.
-func TestSwappedRows(t *testing.T) {
+func TestEmbeddedSwappedRows(t *testing.T) {
 	c := newTampering(t)
 	const envelope, ciphertext = 1, 2
 	swap := func(parts int, a, b at) func(store.Tx) error {

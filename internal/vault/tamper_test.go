@@ -118,9 +118,9 @@ func (a at) find(r store.Reader) (storedVersion, error) {
 	return storedVersion{t, sec.ID, v}, nil
 }
 
-// TestFlippedBits flips a bit in every byte of every blob of one version, of
+// TestEmbeddedFlippedBits flips a bit in every byte of every blob of one version, of
 // either algorithm: it does not open, and every other does.
-func TestFlippedBits(t *testing.T) {
+func TestEmbeddedFlippedBits(t *testing.T) {
 	c := newTampering(t)
 	m := openMortal(t, c.dir, c.clock, fastnesstest.MasterKey(), nil)
 	defer m.end(t)
@@ -179,9 +179,9 @@ func editKey(tx store.Tx, tenant secret.TenantName, change func(*store.TenantKey
 	return tx.EditTenants().PutKey(t, k)
 }
 
-// TestFlippedKeys: a tenant's key that does not open closes that tenant, and
+// TestEmbeddedFlippedKeys: a tenant's key that does not open closes that tenant, and
 // no other. The stored public key is nobody's word, so it can do nothing.
-func TestFlippedKeys(t *testing.T) {
+func TestEmbeddedFlippedKeys(t *testing.T) {
 	c := newTampering(t)
 	for what, tt := range map[string]struct {
 		blob   func(*store.TenantKey) []byte
@@ -258,9 +258,9 @@ func TestBrokenVersionElsewhere(t *testing.T) {
 	wantKeys(t, f.store, "acme", 2)
 }
 
-// TestBrokenKeyAndRootKey: a tenant's key that does not open holds up a change
+// TestEmbeddedBrokenKeyAndRootKey: a tenant's key that does not open holds up a change
 // of the root key at its end, not before, until that tenant is erased.
-func TestBrokenKeyAndRootKey(t *testing.T) {
+func TestEmbeddedBrokenKeyAndRootKey(t *testing.T) {
 	c := newTampering(t)
 	editDir(t, c.dir, func(tx store.Tx) error {
 		return editKey(tx, "acme", func(k *store.TenantKey) { k.KEK[len(k.KEK)-1] ^= 1 })
@@ -280,8 +280,8 @@ func TestBrokenKeyAndRootKey(t *testing.T) {
 	wantValue(t, f.Tenant(t, "beta"), "s2", store.Selector{}, "beta/s2/2")
 }
 
-// TestBrokenDeployment: what Open does about its own rows.
-func TestBrokenDeployment(t *testing.T) {
+// TestEmbeddedBrokenDeployment: what Open does about its own rows.
+func TestEmbeddedBrokenDeployment(t *testing.T) {
 	c := newTampering(t)
 	set := func(key string, change func([]byte) []byte) func(store.Tx) error {
 		return func(tx store.Tx) error {
