@@ -85,7 +85,6 @@ func drill(t *testing.T, fresh func() string) {
 		t.Helper()
 		return runServerSide(t, append([]string{"backup", "restore", file, "--identity", pair.identity, "--store", store}, more...)...)
 	}
-	restoreAs(d.store).fail(t, 1, "without a later log")
 	restoreAs(d.store, "--log", early, "--log-keys", old.keys).fail(t, 1, "ends before the backup was made")
 	restoreAs(d.store, "--credentials", "guess").fail(t, 2, "keep or revoke")
 	out := runServerSide(t, "backup", "restore", file, "--identity", pair.identity, "--store", d.store, "--log", bundle, "--log-keys", old.keys, "--json").succeed(t)
@@ -116,7 +115,7 @@ func drill(t *testing.T, fresh func() string) {
 	other := strings.Repeat("another root key ", 5)
 	d.store = fresh()
 	run(t, []string{"SECRETS_MASTER_KEY=" + other}, nil, "backup", "restore", file, "--identity", pair.identity, "--store", fresh(), "--credentials", "keep").fail(t, 1, "root key")
-	run(t, []string{"SECRETS_MASTER_KEY=" + other}, nil, "backup", "restore", file, "--identity", recovery.identity, "--store", d.store, "--credentials", "keep").succeed(t)
+	run(t, []string{"SECRETS_MASTER_KEY=" + other}, nil, "backup", "restore", file, "--identity", recovery.identity, "--store", d.store).warn(t, "it is not known which credentials were revoked")
 	d.restored(t, other)
 	access.check(t, d, "live", "revoked", "replaced", "disabled", "deleted")
 	if got := d.on(t, "shop", "", "get", "purged-later").succeed(t); string(got) != "still here" {

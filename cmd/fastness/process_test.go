@@ -279,6 +279,14 @@ func (o outcome) succeed(t testing.TB) []byte {
 	return o.stdout
 }
 
+// warn expects exit code 0, and a text on stderr.
+func (o outcome) warn(t testing.TB, text string) {
+	t.Helper()
+	if o.succeed(t); !bytes.Contains(o.stderr, []byte(text)) {
+		t.Errorf("%s: stderr %q does not say %q", o.command, o.stderr, text)
+	}
+}
+
 // fail expects an exit code and texts on stderr, and nothing on stdout.
 func (o outcome) fail(t testing.TB, code int, texts ...string) {
 	t.Helper()

@@ -32,7 +32,7 @@ type Restore struct {
 	// Erased is what was erased, purged and revoked since the backup; nil if no
 	// later log is at hand.
 	Erased   *Erased
-	Choice   Choice // of credentials; may be empty with a later log, or if the target has one
+	Choice   Choice // of credentials; empty: what a later log says of them, else Keep
 	Progress func(Stage)
 	Logger   *slog.Logger
 	Now      func() time.Time // nil: time.Now
@@ -47,6 +47,9 @@ type Restored struct {
 	Counts  map[string]int64
 	Erased  int // tenants and secrets that were erased or purged since the backup, and were left out
 	Revoked int // credentials and principals that were live in the backup, and are no more
+	// Unknown says that credentials were kept, and that neither a log nor a choice
+	// says whether some were revoked since the backup.
+	Unknown bool
 }
 
 // restoring is a restore under way.
@@ -79,7 +82,7 @@ func (r Restore) Run(ctx context.Context) (*Restored, error) {
 		w.Tenant = w.header.Tenant
 	}
 	w.heed = heed{w.Choice, w.header.Created, w.Now().UTC().Truncate(time.Millisecond)}
-	if err := w.chosen(); err != nil {
+	if err := w.checkLog(); err != nil {
 		return nil, err
 	}
 	to, err := r.To.open(ctx, r.Logger)
@@ -95,18 +98,15 @@ func (r Restore) Run(ctx context.Context) (*Restored, error) {
 	return out, errors.Join(err, to.Close())
 }
 
-// chosen refuses to let credentials in again of which nothing is known. That of
-// a tenant may be known from the target's own log.
-func (w *restoring) chosen() error {
+// checkLog refuses a later log that does not tell who was shut out.
+func (w *restoring) checkLog() error {
 	switch {
-	case w.Erased != nil && w.Erased.until.Before(w.header.Created):
+	case w.Erased == nil:
+		return nil
+	case w.Erased.until.Before(w.header.Created):
 		return ErrShortLog
-	case w.Erased != nil:
-		return w.heed.check(w.Erased)
-	case w.Tenant == "" && w.Choice == "":
-		return ErrChoice
 	}
-	return nil
+	return w.heed.check(w.Erased)
 }
 
 // prove reads all of the backup, and opens what is sealed in it.
@@ -216,5 +216,6 @@ func (w *restoring) report(check inspection, without *withoutErased) *Restored {
 	return &Restored{
 		Inspection: check.found, Created: w.header.Created, Tenant: w.Tenant,
 		Rows: w.loaded.Rows, Counts: w.loaded.Counts(), Erased: without.left, Revoked: without.revoked,
+		Unknown: w.Erased == nil && w.Choice == "",
 	}
 }

@@ -16,8 +16,8 @@ import (
 // whether they were revoked since the backup.
 type Choice string
 
-// The choices. None is an error where no later log is at hand: a restore does
-// not guess whom it lets in again.
+// The choices. Without one a later log decides, and where none is at hand
+// credentials are kept, and Restored.Unknown tells so.
 const (
 	// Keep lets them live as they were.
 	Keep Choice = "keep"
@@ -26,8 +26,8 @@ const (
 )
 
 var (
-	// ErrChoice is a restore without a later log that was not told what to do.
-	ErrChoice = errors.New("without a later log, credentials that were revoked since the backup would be let in again: give the log, or say whether to keep or to revoke all credentials of the backup")
+	// ErrChoice is a restore by a log that does not tell all, without a choice.
+	ErrChoice = errors.New("say whether to keep or to revoke all credentials of the backup")
 	// ErrShortLog is a log that ends before the backup was made.
 	ErrShortLog = errors.New("the log ends before the backup was made: export it again")
 )
@@ -98,7 +98,7 @@ type heed struct {
 // everybody who was shut out.
 func (h heed) check(e *Erased) error {
 	if h.choice == "" && e.unknown.After(h.made.Add(-snapshotSlack)) {
-		return fmt.Errorf("an entry of %s tells of somebody who was shut out, but not whom, since it was redacted; %w", e.unknown.Format(time.RFC3339), ErrChoice)
+		return fmt.Errorf("an entry of %s tells of somebody who was shut out, but not whom, since it was redacted: %w", e.unknown.Format(time.RFC3339), ErrChoice)
 	}
 	return nil
 }

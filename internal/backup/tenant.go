@@ -85,9 +85,6 @@ func (w *restoring) target(ctx context.Context, to store.Store) (id [16]byte, ch
 		}
 		there, err = r.Tenants().ByName(w.Tenant)
 		if errors.Is(err, store.ErrAbsent) {
-			if w.Erased == nil && w.Choice == "" {
-				return ErrChoice
-			}
 			return nil
 		}
 		if err != nil {

@@ -117,6 +117,7 @@ type backupJSON struct {
 	Opened     int64             `json:"opened"`
 	Erased     int               `json:"erased"`
 	Revoked    int               `json:"revoked"`
+	Unknown    bool              `json:"credentialsUnknown,omitempty"` // kept, though nobody knows which were revoked since
 	Log        *logJSON          `json:"log,omitempty"`
 }
 
@@ -236,9 +237,10 @@ principals and tenants that it says were revoked, replaced, disabled or suspende
 passwords that were changed are left out too. A tenant that is restored into the
 deployment from which it was backed up is held against that one's log in any case.
 
-Without a later log say what is to become of the credentials: --credentials revoke
-ends all of them, operators' too ("fastness operator init" makes a new one); with keep
-they are as they were. Sessions end in any case.
+Without a later log nobody knows which credentials were revoked since: they are as they
+were in the backup, and the command warns of it. --credentials revoke ends all of them
+instead, operators' too ("fastness operator init" makes a new one); keep says that you
+know. Sessions end in any case.
 
 With --at a tenant comes back as it was at an earlier time, as far as the versions in
 the backup reach: the newest of them is the current one.`
@@ -264,7 +266,7 @@ func (o *restoreFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&o.at, "at", "", "`TIME` (RFC 3339) to which --tenant is restored")
 	cmd.Flags().BoolVar(&o.replace, "replace", false, "let go of what --tenant has in the store now")
 	cmd.Flags().StringVar(&o.log, "log", "", "`BUNDLE` of the later log (\"fastness audit export\"): what it says was erased is left out, what it says was revoked is revoked")
-	cmd.Flags().StringVar(&o.choice, "credentials", "", "keep or revoke: `WHAT` becomes of credentials that no later log tells of")
+	cmd.Flags().StringVar(&o.choice, "credentials", "", "keep (default) or revoke: `WHAT` becomes of credentials that no later log tells of")
 	cmd.Flags().StringVar(&o.logKeys, "log-keys", "", "`FILE` with the keys of that log")
 	cmd.Flags().StringVar(&o.keyFile, "backup-key-file", "", "`FILE` with the root key under which the backup was made, if it is another")
 	cmd.MarkFlagRequired("identity")
@@ -327,9 +329,13 @@ func (a *app) restoreBackup(ctx context.Context, c serverConfig, r backup.Restor
 	if err != nil {
 		return err
 	}
+	if got.Unknown {
+		fmt.Fprintln(a.env.Stderr, "warning: without a later log (--log) it is not known which credentials were revoked since the backup:\n"+
+			"they are let in again. Revoke them anew once a server runs, or restore with --credentials revoke.")
+	}
 	if a.global.json {
 		return a.printJSON(backupJSON{
-			Created: got.Created, Deployment: got.Deployment, Tenant: got.Tenant, Rows: got.Rows, Counts: got.Counts, Opened: got.Opened, Erased: got.Erased, Revoked: got.Revoked,
+			Created: got.Created, Deployment: got.Deployment, Tenant: got.Tenant, Rows: got.Rows, Counts: got.Counts, Opened: got.Opened, Erased: got.Erased, Revoked: got.Revoked, Unknown: got.Unknown,
 			Log: &logJSON{Size: got.Entries, Root: got.Root, Waiting: got.Waiting},
 		})
 	}
