@@ -68,7 +68,7 @@ func (v *Vault) openKnown() {
 		v.callers.epoch = func([32]byte) uint64 { return e.IdentityEpoch() }
 		v.tenants.epoch = func(secret.TenantName) uint64 { return e.IdentityEpoch() }
 		v.limits.epoch = func(secret.TenantID) uint64 { return e.IdentityEpoch() }
-		v.rules.epoch, v.compiled.keep = e.IdentityEpoch, true
+		v.rules.epoch = e.IdentityEpoch
 		v.versions.epoch = func(k versionKey) uint64 { return e.SecretsEpoch(k.tenant) }
 	}
 }

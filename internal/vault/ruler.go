@@ -3,6 +3,7 @@ package vault
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"sync"
 
 	"fastness/internal/policy"
@@ -134,37 +135,41 @@ func denialIn(err error) string {
 	return ""
 }
 
-// compiledCallers keeps what was compiled of the identities that are kept: of
-// none where the store has no epochs. Safe for concurrent use.
+// compiledCallers keeps what was compiled of callers, by their credentials. It
+// counts for a caller about whom all that a decision looks at is the same. Safe for
+// concurrent use.
 type compiledCallers struct {
-	keep bool
-
 	mu   sync.Mutex // guards rows, briefly
-	rows map[*store.Identity]*policy.Caller
+	rows map[string]compiledCaller
+}
+
+type compiledCaller struct {
+	identity *store.Identity // of whom it was compiled
+	caller   *policy.Caller
 }
 
 // of returns a caller ready for decisions.
 func (c *compiledCallers) of(caller *Caller) *policy.Caller {
-	if caller.identity == nil || !c.keep {
+	if caller.identity == nil {
 		return policy.NewCaller(caller.subject)
 	}
 	c.mu.Lock()
-	compiled := c.rows[caller.identity]
+	row, ok := c.rows[caller.credential]
 	c.mu.Unlock()
-	if compiled != nil {
-		return compiled
+	if ok && (row.identity == caller.identity || reflect.DeepEqual(row.caller.Subject, caller.subject)) {
+		return row.caller
 	}
-	compiled = policy.NewCaller(caller.subject)
+	row = compiledCaller{caller.identity, policy.NewCaller(caller.subject)}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.rows == nil || len(c.rows) >= maxKnown {
-		c.rows = make(map[*store.Identity]*policy.Caller)
+		c.rows = make(map[string]compiledCaller)
 	}
-	c.rows[caller.identity] = compiled
-	return compiled
+	c.rows[caller.credential] = row
+	return row.caller
 }
 
-// expire forgets all, and with them identities that nobody keeps.
+// expire forgets all, and with them credentials that nobody uses.
 func (c *compiledCallers) expire() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
