@@ -53,8 +53,9 @@ var (
 
 // Store is a database. Safe for concurrent use.
 type Store interface {
-	// View runs f over a snapshot. It may run f again after a transient fault,
-	// so f must not keep effects of a run that failed. f must not retain the Reader.
+	// View runs f over a snapshot. It may run f again, after a transient fault or on
+	// a later snapshot, so f must not keep effects of a run that failed. f must not
+	// retain the Reader.
 	View(ctx context.Context, f func(Reader) error) error
 
 	// Look is View for an f that reads once, by a key, and so needs no snapshot: it
@@ -129,8 +130,9 @@ type Reader interface {
 // Ahead is an optional ability of the Reader of a View to which every look is a
 // journey.
 type Ahead interface {
-	// Ahead takes the looks that f makes on one journey, for when they are made
-	// again, in that order. Within f they all fail. Other looks are as right as ever.
+	// Ahead takes the looks that f makes on one journey, perhaps with those of others,
+	// for when they are made again, in that order. Within f they all fail. Other looks
+	// are as right as ever, though they may make the View run again.
 	Ahead(f func(Reader))
 }
 

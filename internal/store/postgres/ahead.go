@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -31,14 +32,18 @@ var _ store.Ahead = (*reader)(nil)
 // Ahead implements store.Ahead.
 func (r *reader) Ahead(f func(store.Reader)) {
 	s := r.session
-	if s.begin == alone || s.ahead != nil || s.recording != nil {
+	if s.begin == alone || s.ahead != nil || s.shared != nil || s.recording != nil || s.over {
 		return
 	}
 	var looks []look
 	s.recording = &looks
 	f(r)
 	s.recording = nil
-	if len(looks) > 0 && s.conn != nil && s.fault == nil && s.ctx.Err() == nil {
+	switch {
+	case len(looks) == 0 || s.fault != nil || s.ctx.Err() != nil:
+	case s.together != nil && s.conn == nil && !slices.ContainsFunc(looks, func(l look) bool { return !l.each() }):
+		s.share(looks) // a fault stays for whoever looks
+	case s.connect() == nil:
 		s.sendAhead(looks)
 	}
 }
@@ -68,7 +73,7 @@ func (s *session) sendAhead(looks []look) {
 
 // receive takes the answer of a look that was sent ahead. If another one was
 // sent in its place, that and all behind it are given up.
-func (s *session) receive(l look, read func(pgx.Rows) error) (n int64, sent bool, err error) {
+func (s *session) receive(l look, read func(source) error) (n int64, sent bool, err error) {
 	a := s.ahead
 	if a == nil {
 		return 0, false, nil

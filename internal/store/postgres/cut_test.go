@@ -379,3 +379,27 @@ func place(tx store.Tx, node string) error {
 	}
 	return tx.EditLog().Place(placed)
 }
+
+// TestCutTogether: who was on a journey that was cut hears that the store is
+// unavailable, and the next one has another connection.
+func TestCutTogether(t *testing.T) {
+	s, c := openCut(t)
+	look := func() error {
+		return s.Look(t.Context(), func(r store.Reader) error {
+			_, err := r.Credentials().ByHash([32]byte{})
+			return err
+		})
+	}
+	if err := look(); !errors.Is(err, store.ErrAbsent) {
+		t.Fatal(err)
+	}
+	for _, cut := range []int32{nothing, allButWord} {
+		c.cut.Store(cut)
+		if err := look(); !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("error is %v", err)
+		}
+		if err := look(); !errors.Is(err, store.ErrAbsent) {
+			t.Errorf("after the cut: %v", err)
+		}
+	}
+}

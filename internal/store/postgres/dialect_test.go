@@ -41,7 +41,7 @@ var types = set(`boolean bytea int8 regclass text`)
 var signs = set(`( ) , . = <> < > <= >= + - * :: [ ]`)
 
 // aliases are the names that statements give rows within themselves.
-var aliases = set(`a c d excluded gone k o p r s size t v w who`)
+var aliases = set(`a c d excluded gone k k1 k2 k3 k4 n o p r s size t v w who`)
 
 func set(words string) map[string]bool {
 	out := make(map[string]bool)
@@ -116,6 +116,9 @@ var (
 func statements(t *testing.T) (all map[string]string, names map[string]bool) {
 	t.Helper()
 	all, names = maps.Clone(queries), make(map[string]bool)
+	for name, sql := range eachQueries {
+		all["many of "+name] = sql
+	}
 	steps, err := migrations()
 	if err != nil {
 		t.Fatal(err)

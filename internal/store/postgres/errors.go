@@ -32,10 +32,13 @@ const (
 	stateNoTable       = "42P01"
 )
 
+// classDamage is the class of what the database finds broken within itself.
+const classDamage = "XX"
+
 // unavailable are the classes of errors that are of the database and not of
 // the statement: connection, insufficient resources, intervention of an
 // operator, input and output, and damage within.
-var unavailable = map[string]bool{"08": true, "28": true, "53": true, "57": true, "58": true, "XX": true}
+var unavailable = map[string]bool{"08": true, "28": true, "53": true, "57": true, "58": true, classDamage: true}
 
 // translate is the one place where the driver's errors become the store's.
 //

@@ -4,9 +4,10 @@
 // A node keeps no state but its connections. Each Update is a transaction of
 // its own, run again when it met another one. Its audit records are a row keyed
 // by node and batch, so that no two requests meet on one row; those of
-// concurrent Records share a row and a commit. Every statement is right at READ
-// COMMITTED and above: changes compare revisions where they are made, and rows
-// that a decision rests on are locked.
+// concurrent Records share a row and a commit, and looks of concurrent reads a
+// journey and a snapshot. Every statement is right at READ COMMITTED and above:
+// changes compare revisions where they are made, and rows that a decision rests on
+// are locked.
 //
 // A commit whose outcome got lost with its connection is found out: the number
 // of its batch is looked for, and forbidden for ever if it is not there. One
@@ -15,7 +16,7 @@
 // What is deleted is overwritten when and if the database does so; wrapped keys
 // in its files, its log and its backups are worth nothing without the root key.
 //
-// Start with Open, then update.go, then queries.sql and migrations.
+// Start with Open, then together.go and update.go, then queries.sql and migrations.
 package postgres
 
 import (
@@ -45,6 +46,7 @@ type Store struct {
 	wait     time.Duration
 	batches  batchClock
 	recorder *recorder
+	together *together // nil for a store of one snapshot
 
 	commits, ops, retries atomic.Uint64
 
@@ -77,7 +79,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	}
 	s.gate.init()
 	s.batches.node = newNode()
-	s.recorder = newRecorder(s)
+	s.recorder, s.together = newRecorder(s), newTogether(s)
 	return s, nil
 }
 
@@ -177,15 +179,24 @@ func (s *Store) Look(ctx context.Context, f func(store.Reader) error) error {
 	return s.retry(ctx, func() error { return s.read(ctx, alone, f) })
 }
 
+// read runs f over a snapshot that it shares with others, if f looks for what can
+// be looked for together; otherwise over its own.
 func (s *Store) read(ctx context.Context, begin string, f func(store.Reader) error) error {
-	conn, err := s.acquire(ctx)
-	if err != nil {
+	err := s.readBy(&session{ctx: ctx, store: s, begin: begin, together: s.together}, f)
+	if errors.Is(err, errApart) {
+		err = s.readBy(&session{ctx: ctx, store: s, begin: begin}, f)
+	}
+	return err
+}
+
+func (s *Store) readBy(by *session, f func(store.Reader) error) error {
+	if err := by.ctx.Err(); err != nil {
 		return err
 	}
-	session := &session{ctx: ctx, store: s, conn: conn, begin: begin}
-	defer session.end()
-	if err = f(&reader{session: session}); session.fault != nil {
-		return session.fault
+	defer by.end()
+	err := f(&reader{session: by})
+	if by.fault != nil {
+		return by.fault
 	}
 	return err
 }
@@ -206,6 +217,7 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.recorder.stop()
+	s.together.stop()
 	s.pool.Close()
 	return nil
 }

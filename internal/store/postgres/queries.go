@@ -2,14 +2,52 @@ package postgres
 
 import (
 	_ "embed"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 )
 
 //go:embed queries.sql
 var queriesSQL string
 
-// queries are the statements of queries.sql by name.
-var queries = parseQueries(queriesSQL)
+// queries are the statements of queries.sql by name, and eachQueries those that
+// look for many keys at once, by the name of the one for a single key.
+var queries, eachQueries = withEach(parseQueries(queriesSQL))
+
+// eachKeys are the statements that return at most one row, by a key of these types,
+// and are to be had for many keys at once. No type is text, which the database could
+// refuse for all who ask together.
+var eachKeys = map[string][]string{
+	"credential_by_hash": {"bytea"},
+	"credential_by_id":   {"bytea"},
+	"tenant_by_name":     {"bytea"},
+	"document":           {"bytea", "bytea", "bytea"},
+	"find":               {"bytea", "bytea", "bytea", "int8"},
+}
+
+// withEach takes the frames of statements for many keys out of those of the file,
+// and makes what they are for.
+func withEach(file map[string]string) (queries, each map[string]string) {
+	frame, array := file["each"], file["each_array"]
+	delete(file, "each")
+	delete(file, "each_array")
+	each = make(map[string]string, len(eachKeys))
+	for name, types := range eachKeys {
+		var arrays, columns []string
+		for i, t := range append(slices.Clone(types), "int8") {
+			arrays = append(arrays, strings.NewReplacer("{number}", strconv.Itoa(i+1), "{type}", t).Replace(array))
+			columns = append(columns, fmt.Sprint("k", i+1))
+		}
+		columns[len(types)] = "n"
+		each[name] = strings.NewReplacer("{arrays}", strings.Join(arrays, ", "), "{columns}", strings.Join(columns, ", "),
+			"{statement}", placeholder.ReplaceAllString(file[name], "k.k$1")).Replace(frame)
+	}
+	return file, each
+}
+
+var placeholder = regexp.MustCompile(`\$(\d+)`)
 
 // parseQueries splits a file into its named statements and puts the parts in
 // place. Comment lines are dropped. A part may hold parts that stand above it.

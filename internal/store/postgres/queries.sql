@@ -24,6 +24,19 @@ COMMIT
 -- name: rollback
 ROLLBACK
 
+-- The frame of statements that look for many keys at once, whose parameters are
+-- arrays: of each part of the key, and of numbers, which come back with the rows.
+-- Each key is looked up by itself, LIMIT sees to that, since plans are made while
+-- tables are small and kept when they are large. The arrays come out of subqueries:
+-- to a plan all of them are of one length, and one plan serves them all.
+
+-- name: each
+SELECT k.n, r.* FROM unnest({arrays}) AS k ({columns})
+CROSS JOIN LATERAL ({statement} LIMIT 1) AS r
+
+-- name: each_array
+(SELECT ${number}::{type}[])
+
 -- ── schema ─────────────────────────────────────────────────────────────────
 
 -- name: schema_table

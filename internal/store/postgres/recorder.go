@@ -81,7 +81,7 @@ func (r *recorder) loop() {
 	var group []*entry
 	var blob []byte
 	for e := range r.queue {
-		group = r.gather(append(group[:0], e))
+		group = gather(r.queue, append(group[:0], e), maxGroup)
 		blob = blob[:0]
 		live := group[:0]
 		for _, e := range group {
@@ -106,15 +106,15 @@ func (r *recorder) loop() {
 	}
 }
 
-// gather adds what else is queued right now. Before the group is closed,
-// whoever is ready to run may run and join it.
-func (r *recorder) gather(group []*entry) []*entry {
+// gather adds what else is queued right now, up to a size. Before the group is
+// closed, whoever is ready to run may run and join it.
+func gather[T any](queue <-chan T, group []T, most int) []T {
 	for {
 		n := len(group)
 		runtime.Gosched()
-		for more := true; more && len(group) < maxGroup; {
+		for more := true; more && len(group) < most; {
 			select {
-			case e, ok := <-r.queue:
+			case e, ok := <-queue:
 				if more = ok; ok {
 					group = append(group, e)
 				}
@@ -122,7 +122,7 @@ func (r *recorder) gather(group []*entry) []*entry {
 				more = false
 			}
 		}
-		if len(group) == n || len(group) == maxGroup {
+		if len(group) == n || len(group) == most {
 			return group
 		}
 	}

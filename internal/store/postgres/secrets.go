@@ -148,7 +148,7 @@ func (r secrets) Find(name secret.Name, sel store.Selector, principal string) (*
 			return sec, nil, store.ErrAbsent
 		}
 		if labelled {
-			which = int64(sec.Labels[sel.Label])
+			which = optional(int64(sec.Labels[sel.Label]))
 		}
 	}
 	f, err := row(r.session, query, scanFound, r.tenant[:], []byte(name), []byte(principal), which)

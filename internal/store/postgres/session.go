@@ -18,8 +18,9 @@ import (
 type session struct {
 	ctx   context.Context // of the caller, looked at before each statement
 	store *Store
-	conn  *pgxpool.Conn // nil once the View or Update is over
-	begin string        // the statement that begins it
+	conn  *pgxpool.Conn // nil until it is needed
+	over  bool
+	begin string // the statement that begins it
 	begun bool
 	spent bool // whether a statement that stands alone has been sent
 	// fault is the first error of the database, after which a transaction goes
@@ -28,6 +29,10 @@ type session struct {
 	// recording is where statements are put that Ahead is told of; nil otherwise.
 	recording *[]look
 	ahead     *ahead // what was sent before it is asked for; nil for nothing
+	// together takes looks to the database with those of others; nil for one that
+	// makes all of its looks itself.
+	together *together
+	shared   *ask // that was answered so; nil for none
 }
 
 // alone begins nothing: it is for a session of one statement, which is a
@@ -40,10 +45,11 @@ var errOver = errors.New("the transaction of this reader is over")
 
 // run runs a statement, hands its rows to read, and returns how many rows it
 // returned or changed.
-func (s *session) run(name string, args []any, read func(pgx.Rows) error) (int64, error) {
+func (s *session) run(name string, args []any, read func(source) error) (int64, error) {
 	sql, known := queries[name]
+	l := look{name, args}
 	switch {
-	case s.conn == nil:
+	case s.over:
 		return 0, errOver
 	case s.ctx.Err() != nil:
 		return 0, s.ctx.Err()
@@ -54,11 +60,21 @@ func (s *session) run(name string, args []any, read func(pgx.Rows) error) (int64
 	case !known:
 		return 0, fmt.Errorf("there is no statement %s", name)
 	case s.recording != nil:
-		*s.recording = append(*s.recording, look{name, args})
+		*s.recording = append(*s.recording, l)
 		return 0, errAhead
+	case s.shared != nil:
+		return s.takeShared(l, read)
+	case s.begin == alone && s.together != nil && l.each():
+		if err := s.share([]look{l}); err != nil {
+			return 0, err
+		}
+		return s.takeShared(l, read)
 	}
-	if n, sent, err := s.receive(look{name, args}, read); sent || err != nil {
+	if n, sent, err := s.receive(l, read); sent || err != nil {
 		return n, err
+	}
+	if err := s.connect(); err != nil {
+		return 0, err
 	}
 	ctx, cancel := s.store.patience(s.ctx)
 	defer cancel()
@@ -70,9 +86,47 @@ func (s *session) run(name string, args []any, read func(pgx.Rows) error) (int64
 	return n, nil
 }
 
+// connect takes a connection, if there is none yet.
+func (s *session) connect() error {
+	if s.conn != nil {
+		return nil
+	}
+	s.conn, s.fault = s.store.acquire(s.ctx)
+	return s.fault
+}
+
+// share makes looks together with others.
+func (s *session) share(looks []look) error {
+	s.shared, s.fault = s.together.do(s.ctx, looks)
+	return s.fault
+}
+
+// takeShared takes the answer of a look that was made together with others. One
+// that was not is of another snapshot.
+func (s *session) takeShared(l look, read func(source) error) (int64, error) {
+	k, ok := s.shared.answer(l)
+	if !ok {
+		s.fault = errApart
+		return 0, s.fault
+	}
+	rows := rowsOf(k)
+	n := rows.left
+	if read == nil {
+		return n, nil
+	}
+	return n, read(rows)
+}
+
+// source is what rows are read from.
+type source interface {
+	pgx.CollectableRow
+	Next() bool
+	Err() error
+}
+
 // send sends the statement, behind the one that begins the transaction if it
 // is the first.
-func (s *session) send(ctx context.Context, sql string, args []any, read func(pgx.Rows) error) (int64, error) {
+func (s *session) send(ctx context.Context, sql string, args []any, read func(source) error) (int64, error) {
 	s.spent = s.begin == alone
 	if s.begun || s.spent {
 		rows, err := s.conn.Query(ctx, sql, args...)
@@ -100,7 +154,7 @@ func (s *session) send(ctx context.Context, sql string, args []any, read func(pg
 	return n, err
 }
 
-func drain(rows pgx.Rows, read func(pgx.Rows) error) (int64, error) {
+func drain(rows pgx.Rows, read func(source) error) (int64, error) {
 	defer rows.Close()
 	if read != nil {
 		if err := read(rows); err != nil {
@@ -116,7 +170,7 @@ func drain(rows pgx.Rows, read func(pgx.Rows) error) (int64, error) {
 func (s *session) end() {
 	s.forget()
 	conn := s.conn
-	s.conn = nil
+	s.conn, s.over = nil, true
 	switch {
 	case conn == nil:
 	case !s.begun:
@@ -142,7 +196,7 @@ func rollback(conn *pgxpool.Conn) {
 // rows reads all rows of a statement.
 func rows[T any](s *session, name string, scan func(pgx.CollectableRow) (T, error), args ...any) (out []T, err error) {
 	var wrong error // a row that does not hold what it should is no fault of the transaction
-	_, err = s.run(name, args, func(r pgx.Rows) error {
+	_, err = s.run(name, args, func(r source) error {
 		for r.Next() {
 			v, err := scan(r)
 			if err != nil {

@@ -97,6 +97,7 @@ var transactionCases = []testcase{
 	}},
 	{"Concurrent", testConcurrent},
 	{"LostUpdate", testLostUpdate},
+	{"Together", testTogether},
 	{"Canceled", func(t *testing.T, d *db) {
 		ran := false
 		f := func() error { ran = true; return nil }
