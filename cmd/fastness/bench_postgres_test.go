@@ -69,16 +69,27 @@ func (b *postgresBench) compare(t *testing.T, nodes, connections int) {
 	figure(t, m >= 0.5, fmt.Sprintf("%s: ratio, nodes: %d", what, nodes), fmt.Sprintf("%.2f (%.2f)", m, best), target)
 }
 
-func startPostgresBench(t *testing.T) *postgresBench {
+// startBenchDatabase starts a database that syncs.
+func startBenchDatabase(t *testing.T) *postgresBench {
 	t.Helper()
-	b := &postgresBench{database: testservers.StartPostgres(t, testservers.Options{Args: []string{
+	return &postgresBench{database: testservers.StartPostgres(t, testservers.Options{Args: []string{
 		"-c", "fsync=on", "-c", "log_statement=none", "-c", "log_min_duration_statement=-1", "-c", "shared_buffers=256MB",
 	}})}
+}
+
+// urlOf is the URL of a store in one of the server's databases.
+func (b *postgresBench) urlOf(database string) string {
 	u := url.URL{
 		Scheme: "postgres", User: url.UserPassword(b.database.Admin, testservers.AdminPassword), Host: b.database.Address(),
-		Path: "postgres", RawQuery: "sslmode=disable",
+		Path: database, RawQuery: "sslmode=disable",
 	}
-	b.url = u.String()
+	return u.String()
+}
+
+func startPostgresBench(t *testing.T) *postgresBench {
+	t.Helper()
+	b := startBenchDatabase(t)
+	b.url = b.urlOf("postgres")
 	b.fill(t)
 	b.tool(t, "psql", "--quiet", "--no-psqlrc", "--command", `CREATE TABLE bench_values (tenant int8, name int8, value bytea, PRIMARY KEY (tenant, name));
 		INSERT INTO bench_values SELECT 1, n, decode(repeat('ab', 200), 'hex') FROM generate_series(0, 999) n;

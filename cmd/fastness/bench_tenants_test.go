@@ -19,24 +19,50 @@ const (
 	// tenantsVariable is how many tenants TestBenchTenants makes.
 	tenantsVariable = "FASTNESS_BENCH_TENANTS"
 	manyTenants     = 1_000_000
-	fewTenants      = 1_000
-	randomReads     = 100_000
+	// movedTenants are those that move to PostgreSQL: more would take much longer
+	// than ten minutes, which is why a million there needs the variable.
+	movedTenants = 100_000
+	fewTenants   = 1_000
+	randomReads  = 100_000
 )
 
 // TestBenchTenants fills a store with many tenants of two secrets each and
-// reads at random over all of them, beside a store with few.
+// reads at random over all of them, beside a store with few; and then on PostgreSQL,
+// to which such stores have moved.
 func TestBenchTenants(t *testing.T) {
-	many := manyTenants
-	if s := os.Getenv(tenantsVariable); s != "" {
-		n, err := strconv.Atoi(s)
-		if err != nil || n < 1 || n > 9_999_999 {
-			t.Fatalf("%s=%s is no number of tenants", tenantsVariable, s)
+	few, large := makeTenants(t, fewTenants), makeTenants(t, tenantsToMake(t, manyTenants))
+	t.Run("embedded", func(t *testing.T) { compareTenants(t, "", few, large) })
+	t.Run("PostgreSQL", func(t *testing.T) {
+		if n := tenantsToMake(t, movedTenants); n != large.tenants {
+			large = makeTenants(t, n)
 		}
-		many = n
+		database := startBenchDatabase(t)
+		for name, s := range map[string]*tenantStore{"few": few, "many": large} {
+			s.move(t, database, name)
+			database.tool(t, "vacuumdb", "--quiet", "--analyze", name)
+		}
+		compareTenants(t, "PostgreSQL, ", few, large)
+	})
+}
+
+// tenantsToMake is what the variable says, or n.
+func tenantsToMake(t *testing.T, n int) int {
+	t.Helper()
+	s := os.Getenv(tenantsVariable)
+	if s == "" {
+		return n
 	}
-	few := startPopulated(t, fewTenants)
-	large := startPopulated(t, many)
-	of := fmt.Sprintf("%d tenants", many)
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 || n > 9_999_999 {
+		t.Fatalf("%s=%s is no number of tenants", tenantsVariable, s)
+	}
+	return n
+}
+
+// compareTenants reads at random over many tenants and over few, in turns.
+func compareTenants(t *testing.T, where string, fewTenants, manyTenants *tenantStore) {
+	few, large := fewTenants.serve(t), manyTenants.serve(t)
+	of := fmt.Sprintf("%s%d tenants", where, manyTenants.tenants)
 	figure(t, large.ready < time.Second, of+": exec to ready", fmt.Sprintf("%.0f ms", inMs(large.ready)), "< 1000 ms")
 	large.figureMemory(t, of+": memory, idle", "")
 
@@ -49,13 +75,51 @@ func TestBenchTenants(t *testing.T) {
 		}
 		m, n := medianTime(ours), medianTime(theirs)
 		ratio := float64(m) / float64(n)
-		figure(t, ratio <= 1.5, fmt.Sprintf("random reads at a time: %d: median latency, ratio", connections),
+		figure(t, ratio <= 1.5, fmt.Sprintf("%srandom reads at a time: %d: median latency, ratio", where, connections),
 			fmt.Sprintf("%.2f (%.2f ms to %.2f ms)", ratio, inMs(m), inMs(n)), "<= 1.5")
 	}
 	compare(16, randomReads)
 	large.figureMemory(t, fmt.Sprintf("%s: memory after %d random reads", of, randomReads), "< 150 MiB")
 	compare(4, randomReads/5)
 	compare(1, randomReads/10)
+	few.stop(t)
+	large.stop(t)
+}
+
+// tenantStore is a store of many tenants.
+type tenantStore struct {
+	tenants int
+	store   string // as a server is told
+	token   string // of an operator
+}
+
+// makeTenants fills an embedded store.
+func makeTenants(t *testing.T, tenants int) *tenantStore {
+	t.Helper()
+	dir := t.TempDir()
+	v := fill(t, openVault(t, dir), dir, tenants)
+	token, err := v.Operator(v.Local(fastness.Origin{})).InitToken(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer token.Token.Release()
+	if err := v.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return &tenantStore{tenants, "sqlite:" + dir, string(token.Token.Bytes())}
+}
+
+// move moves the store to a new database.
+func (s *tenantStore) move(t *testing.T, b *postgresBench, database string) {
+	t.Helper()
+	b.tool(t, "createdb", database)
+	to, started := b.urlOf(database), time.Now()
+	p := start(t, []string{"SECRETS_MASTER_KEY=" + masterKey}, "migrate", "--from", s.store, "--to", to)
+	if <-p.ended; p.err != nil {
+		t.Fatalf("moving %d tenants: %v: %s", s.tenants, p.err, p.stderr)
+	}
+	figure(t, true, fmt.Sprintf("PostgreSQL, %d tenants: moved", s.tenants), fmt.Sprintf("%.0f s", time.Since(started).Seconds()), "")
+	s.store = to
 }
 
 // populated is a server on a store of many tenants.
@@ -66,24 +130,14 @@ type populated struct {
 	ready    time.Duration // from exec
 }
 
-func startPopulated(t *testing.T, tenants int) *populated {
+func (s *tenantStore) serve(t *testing.T) *populated {
 	t.Helper()
-	dir := t.TempDir()
-	v := openVault(t, dir)
-	v = fill(t, v, dir, tenants)
-	token, err := v.Operator(v.Local(fastness.Origin{})).InitToken(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &populated{tenants: tenants, operator: &api{token: string(token.Token.Bytes())}}
-	token.Token.Release()
-	if err := v.Close(); err != nil {
-		t.Fatal(err)
-	}
-	started := time.Now()
-	p.server = startServer(t, dir)
+	address, started := freeAddress(t), time.Now()
+	p := &populated{tenants: s.tenants, server: &server{address: "http://" + address}}
+	p.operator = &api{token: s.token, base: p.address}
+	p.process = start(t, []string{"SECRETS_MASTER_KEY=" + masterKey, "FASTNESS_STORE=" + s.store}, "server", "--listen", address)
+	p.until(t, "readiness", func() bool { return isReady(p.address) })
 	p.ready = time.Since(started)
-	p.operator.base = p.address
 	return p
 }
 
