@@ -94,4 +94,9 @@ type LogWriter interface {
 	SignCheckpoint(size int64, note []byte) error
 	// Redact replaces records in their batch rows.
 	Redact([]Redaction) error
+	// Drop deletes the batches that hold the leaves from (inclusive) to
+	// (exclusive). Tiles, runs and checkpoints stay, and so does the last batch. Both
+	// ends must be where stored batches begin: otherwise, or if they are gone
+	// already, ErrStale.
+	Drop(from, to int64) error
 }

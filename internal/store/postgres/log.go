@@ -343,3 +343,20 @@ func appendBatch(blob []byte, records []audit.Record) []byte {
 	}
 	return blob
 }
+
+// Drop holds to what was there when it looked: whoever has deleted the same
+// meanwhile is met at the rows.
+func (w logWriter) Drop(from, to int64) error {
+	ends, err := rows(w.session, "batch_begins", number, from, to)
+	if err != nil {
+		return err
+	}
+	if from >= to || !slices.Equal(ends, []int64{from, to}) {
+		return fmt.Errorf("%w: no batches begin at the entries %d and %d", store.ErrStale, from, to)
+	}
+	n, err := w.exec("batch_drop", from, to)
+	if err == nil && n == 0 {
+		err = store.ErrStale
+	}
+	return err
+}

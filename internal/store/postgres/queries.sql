@@ -524,6 +524,12 @@ WHERE first <= $1 ORDER BY first DESC LIMIT 1
 -- name: batch_replace
 UPDATE audit_batches SET records = $2 WHERE first = $1 AND records = $3
 
+-- name: batch_begins
+SELECT first FROM audit_batches WHERE first = $1 OR first = $2 ORDER BY first
+
+-- name: batch_drop
+DELETE FROM audit_batches WHERE first >= $1 AND first < $2
+
 -- name: place
 INSERT INTO audit_batches (first, node, batch, places, records)
 SELECT r.first, p.node, p.batch, r.places, p.records

@@ -275,3 +275,28 @@ func (w logWriter) redact(r store.Redaction) error {
 	}
 	return change(w.write("batch_replace").int(1, b.Batch).blob(2, pad(blob, size)))
 }
+
+// Drop relies on batches being placed in the order of their numbers.
+func (w logWriter) Drop(from, to int64) error {
+	if from >= to {
+		return store.ErrStale
+	}
+	var batches [2]int64
+	for i, first := range []int64{from, to} {
+		b, err := row(w.query("place_exists").int(1, first), number)
+		if errors.Is(err, store.ErrAbsent) {
+			err = fmt.Errorf("%w: no batch begins at entry %d", store.ErrStale, first)
+		}
+		if err != nil {
+			return err
+		}
+		batches[i] = b
+	}
+	for _, name := range []string{"batch_zero", "batch_drop"} {
+		if _, err := w.write(name).int(1, batches[0]).int(2, batches[1]).run(); err != nil {
+			return err
+		}
+	}
+	_, err := w.write("place_drop").int(1, from).int(2, to).run()
+	return err
+}

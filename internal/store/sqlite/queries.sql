@@ -468,6 +468,19 @@ WHERE p.first = (SELECT max(first) FROM audit_places WHERE first <= ?1)
 -- name: batch_replace
 UPDATE OR FAIL audit_batches SET records = ?2 WHERE batch = ?1
 
+-- name: place_exists
+SELECT batch FROM audit_places WHERE first = ?1
+
+-- name: batch_zero
+-- Overwritten where they are: what a deletion frees is not sure to be.
+UPDATE OR FAIL audit_batches SET records = zeroblob(length(records)) WHERE batch >= ?1 AND batch < ?2
+
+-- name: batch_drop
+DELETE FROM audit_batches WHERE batch >= ?1 AND batch < ?2
+
+-- name: place_drop
+DELETE FROM audit_places WHERE first >= ?1 AND first < ?2
+
 -- name: place_last
 SELECT batch FROM audit_places ORDER BY first DESC LIMIT 1
 

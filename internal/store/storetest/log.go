@@ -53,6 +53,7 @@ var logCases = []testcase{
 	}},
 	{"Checkpoints", testCheckpoints},
 	{"Redact", testRedact},
+	{"Drop", testDrop},
 }
 
 func (d *db) state() store.TreeState {
@@ -378,4 +379,102 @@ func testRedact(t *testing.T, d *db) {
 	batches := get(d, func(r store.Reader) ([]store.PlacedBatch, error) { return r.Log().Batches(0, 4) })
 	same(t, batches[0].Records, []audit.Record{records[0], records[1].Redact(), records[2]})
 	checkLog(t, d, []string{"0", "1", "2", "3"})
+}
+
+// testDrop drops the beginning of a log twice, and expects all else of it to
+// stay as it was and to grow on.
+func testDrop(t *testing.T, d *db) {
+	var want []string
+	for i := range 6 {
+		var records []audit.Record
+		for j := range 3 {
+			id := fmt.Sprint(i, j)
+			want = append(want, id)
+			records = append(records, newRecord(secret.TenantName("acme")[:j%2*4], id))
+		}
+		if err := d.Record(t.Context(), records...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	drop := func(from, to int64) func(store.Tx) error {
+		return func(tx store.Tx) error { return tx.EditLog().Drop(from, to) }
+	}
+	d.refused(store.ErrStale, drop(0, 3)) // not placed yet
+	d.update(func(tx store.Tx) error { return sequence(tx, 100) })
+	for _, wrong := range [][2]int64{{0, 0}, {3, 0}, {0, 4}, {1, 6}, {0, 18}, {0, 21}, {15, 18}, {18, 21}, {-3, 3}} {
+		d.refused(store.ErrStale, drop(wrong[0], wrong[1]))
+	}
+	checkLog(t, d, want)
+
+	first := func(tx store.Tx) error {
+		if err := drop(0, 6)(tx); err != nil {
+			return err
+		}
+		return errors.New("changed its mind")
+	}
+	if err := d.Update(t.Context(), first); err == nil {
+		t.Fatal("an operation that failed has succeeded")
+	}
+	checkLog(t, d, want)
+	d.update(drop(0, 6))
+	d.refused(store.ErrStale, drop(0, 6))
+	checkDropped(t, d, 6, want)
+	d.update(drop(6, 15))
+	checkDropped(t, d, 15, want)
+	d.refused(store.ErrAbsent, func(tx store.Tx) error {
+		return tx.EditLog().Redact([]store.Redaction{{Index: 2, Record: newRecord("", "x").Redact()}})
+	})
+
+	want = append(want, "later", "latest")
+	d.record("acme", "later")
+	d.reopen()
+	same(t, d.correlations(), []string{"later"})
+	d.record("bolt", "latest")
+	d.update(func(tx store.Tx) error { return sequence(tx, 100) })
+	checkDropped(t, d, 15, want)
+}
+
+// checkDropped expects of a log with these correlation ids that the records
+// before an index are gone, and nothing else.
+func checkDropped(t *testing.T, d *db, dropped int64, want []string) {
+	t.Helper()
+	d.view(func(r store.Reader) error {
+		batches, err := r.Log().Batches(0, int64(len(want)))
+		if err != nil {
+			return err
+		}
+		var records [][]audit.Record
+		for _, b := range batches {
+			records = append(records, b.Records)
+		}
+		if len(batches) == 0 || batches[0].First != dropped {
+			return fmt.Errorf("%d batches are left, and do not begin at %d", len(batches), dropped)
+		}
+		if got := correlationsOf(records); !slices.Equal(got, want[dropped:]) {
+			return fmt.Errorf("records are %v, want %v", got, want[dropped:])
+		}
+		for from := range dropped {
+			if gone, err := r.Log().Batches(from, from+1); err != nil || len(gone) > 0 {
+				return fmt.Errorf("entry %d is still there: %v, %v", from, gone, err)
+			}
+		}
+		// The tree and the chains go on: each leaf hash is in its tile, and the
+		// root follows from them.
+		state, err := r.Log().State()
+		if err != nil || state.Size != int64(len(want)) {
+			return fmt.Errorf("the tree has %d entries, want %d: %v", state.Size, len(want), err)
+		}
+		root, err := tlog.TreeHash(state.Size, audit.NewHashReader(state.Size, r.Log()))
+		if err == nil && root != state.Root {
+			err = errors.New("the tiles have another root")
+		}
+		if err != nil {
+			return err
+		}
+		runs, err := r.Log().Runs("acme", 1, 1)
+		if err == nil && (len(runs) != 1 || runs[0].First != 1) {
+			err = fmt.Errorf("the runs of acme begin with %v", runs)
+		}
+		return err
+	})
 }
