@@ -128,6 +128,12 @@ type (
 	Grant = policy.Grant
 	// AuditQuery asks for audit entries.
 	AuditQuery = vault.AuditQuery
+	// AuditPage is a page of audit entries.
+	AuditPage = vault.AuditPage
+	// ArchiveState tells what of the audit log was archived.
+	ArchiveState = vault.ArchiveState
+	// Archived names a segment of the audit log that is kept outside.
+	Archived = vault.Archived
 	// AuditFilter selects audit entries.
 	AuditFilter = audit.Filter
 	// AuditEntry is a line of the audit log.
@@ -258,6 +264,7 @@ var (
 	ErrSuspended       = secret.ErrSuspended
 	ErrDecryption      = secret.ErrDecryption
 	ErrGone            = secret.ErrGone
+	ErrArchived        = secret.ErrArchived
 	ErrNoGenerator     = secret.ErrNoGenerator
 	ErrTooMany         = secret.ErrTooMany
 	ErrQuota           = secret.ErrQuota

@@ -41,8 +41,8 @@ func (o *Operator) Audit() *Audit {
 }
 
 // List tells a page of entries.
-func (a *Audit) List(ctx context.Context, q AuditQuery) (Page[Entry], error) {
-	page := Page[Entry]{Items: []Entry{}}
+func (a *Audit) List(ctx context.Context, q AuditQuery) (AuditPage, error) {
+	page := AuditPage{Page: Page[Entry]{Items: []Entry{}}}
 	path, err := a.path(ctx)
 	if err != nil {
 		return page, err
@@ -52,12 +52,15 @@ func (a *Audit) List(ctx context.Context, q AuditQuery) (Page[Entry], error) {
 		return page, err
 	}
 	defer reply.body.Release()
-	var list wire.List[Entry]
+	var list struct {
+		wire.List[Entry]
+		ArchivedBefore int64 `json:"archivedBefore"`
+	}
 	// Entries hold no value, so the decoder of the standard library may have them.
 	if err := json.Unmarshal(reply.body.Bytes(), &list); err != nil {
 		return page, fmt.Errorf("reading the reply: %w", err)
 	}
-	page.Items, page.Next = append(page.Items, list.Items...), list.NextCursor
+	page.Items, page.Next, page.Archived = append(page.Items, list.Items...), list.NextCursor, list.ArchivedBefore
 	return page, nil
 }
 
@@ -163,6 +166,16 @@ func (a *Audit) Consistency(ctx context.Context, from, to int64) ([]byte, error)
 	return a.text(ctx, request{method: http.MethodGet, query: query, repeat: true}, "proof")
 }
 
+// Path is Inclusion with the leaf's hash in the place of the entry, for one that
+// was archived.
+func (a *Audit) Path(ctx context.Context, index, size int64) ([]byte, error) {
+	query := url.Values{"index": {strconv.FormatInt(index, 10)}, "entry": {"false"}}
+	if size != 0 {
+		query.Set("size", strconv.FormatInt(size, 10))
+	}
+	return a.text(ctx, request{method: http.MethodGet, query: query, repeat: true}, "proof")
+}
+
 // Keys returns the keys that sign the log: what a verifier is to trust.
 func (a *Audit) Keys(ctx context.Context) (audit.KeySet, error) {
 	text, err := a.text(ctx, request{method: http.MethodGet, repeat: true}, "keys")
@@ -200,6 +213,8 @@ func (a *Audit) text(ctx context.Context, r request, rest ...string) ([]byte, er
 type exportRequest struct {
 	Nonce string `json:"nonce,omitzero"`
 	Since string `json:"since,omitzero"`
+
+	Archived bool `json:"archived,omitzero"`
 }
 
 // Export writes a bundle that verifies on its own: the tenant's entries, or
@@ -209,11 +224,16 @@ func (a *Audit) Export(ctx context.Context, w io.Writer, o ExportOptions) error 
 	if err != nil {
 		return err
 	}
-	r, release, err := withBody(request{method: http.MethodPost, path: path}, exportRequest{o.Nonce, string(o.Since)})
+	r, release, err := withBody(request{method: http.MethodPost, path: path}, exportRequest{o.Nonce, string(o.Since), o.Archived})
 	if err != nil {
 		return err
 	}
 	defer release()
+	return a.copyStream(ctx, w, r, "exporting the audit log")
+}
+
+// copyStream writes what a request is answered with.
+func (a *Audit) copyStream(ctx context.Context, w io.Writer, r request, what string) error {
 	reply, err := a.stream(ctx, r)
 	if err != nil {
 		return err
@@ -221,11 +241,48 @@ func (a *Audit) Export(ctx context.Context, w io.Writer, o ExportOptions) error 
 	defer reply.Body.Close()
 	if _, err := io.Copy(w, reply.Body); err != nil {
 		if errors.Is(err, io.ErrUnexpectedEOF) {
-			return errors.New("exporting the audit log: the server broke off")
+			return fmt.Errorf("%s: the server broke off", what)
 		}
-		return fmt.Errorf("exporting the audit log: %w", err)
+		return fmt.Errorf("%s: %w", what, err)
 	}
 	return nil
+}
+
+// ArchiveState tells operators what of the log was archived.
+func (a *Audit) ArchiveState(ctx context.Context) (s ArchiveState, err error) {
+	path, err := a.path(ctx, "archive")
+	if err != nil {
+		return s, err
+	}
+	_, err = a.client.decode(ctx, request{method: http.MethodGet, path: path, repeat: true}, &s)
+	return s, err
+}
+
+// Segment writes the next segment of the log that can be archived: entries older
+// than a time. ErrNotFound if there are none. After an error what was written is
+// not a segment.
+func (a *Audit) Segment(ctx context.Context, w io.Writer, before time.Time) error {
+	path, err := a.path(ctx, "archive", "segment")
+	if err != nil {
+		return err
+	}
+	r, release, err := withBody(request{method: http.MethodPost, path: path, repeat: true}, wire.SegmentRequest{Before: before.UTC()})
+	if err != nil {
+		return err
+	}
+	defer release()
+	return a.copyStream(ctx, w, r, "reading a segment of the audit log")
+}
+
+// Archive has the server drop the text of a segment's entries, which whoever calls
+// it has written down and verified. A call for what was dropped before succeeds.
+func (a *Audit) Archive(ctx context.Context, d ArchiveRequest) (s ArchiveState, err error) {
+	path, err := a.path(ctx, "archive")
+	if err != nil {
+		return s, err
+	}
+	_, err = a.client.encode(ctx, request{method: http.MethodPost, path: path, repeat: true, long: true}, d, &s)
+	return s, err
 }
 
 // redactRequest is the body of Redact.

@@ -110,6 +110,10 @@ type (
 	AuditQuery    = vault.AuditQuery
 	ExportOptions = vault.ExportOptions
 	RedactQuery   = vault.RedactQuery
+	AuditPage     = vault.AuditPage
+
+	ArchiveState   = wire.ArchiveState
+	ArchiveRequest = wire.ArchiveRequest
 )
 
 // How a secret rotates by itself, as the API tells it.
@@ -180,6 +184,7 @@ var (
 	ErrSuspended       = secret.ErrSuspended
 	ErrDecryption      = secret.ErrDecryption
 	ErrGone            = secret.ErrGone
+	ErrArchived        = secret.ErrArchived
 	ErrNoGenerator     = secret.ErrNoGenerator
 	ErrTooMany         = secret.ErrTooMany
 	ErrQuota           = secret.ErrQuota

@@ -2,9 +2,12 @@ package api
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
+
+	"golang.org/x/mod/sumdb/tlog"
 
 	"fastness/internal/audit"
 	"fastness/internal/secret"
@@ -21,6 +24,17 @@ type ExportRequest struct {
 	// Since is an older checkpoint, as a signed note; the bundle then proves
 	// that its log continues that one.
 	Since string `json:"since,omitzero"`
+	// Archived has entries that were archived left out, to be put in from the
+	// archive; otherwise an export that needs them is refused.
+	Archived bool `json:"archived,omitzero"`
+}
+
+// EntryList is a page of entries.
+type EntryList struct {
+	wire.List[audit.Entry]
+	// ArchivedBefore tells that there were more entries, which were archived: those
+	// with an index below it.
+	ArchivedBefore int64 `json:"archivedBefore,omitzero"`
 }
 
 // RedactRequest says whose personal part is deleted: that of entries which
@@ -49,7 +63,7 @@ func listAudit(c *call) error {
 	if err != nil {
 		return err
 	}
-	return c.reply(http.StatusOK, wire.List[audit.Entry]{Items: page.Items, NextCursor: page.Next})
+	return c.reply(http.StatusOK, EntryList{wire.List[audit.Entry]{Items: page.Items, NextCursor: page.Next}, page.Archived})
 }
 
 func (c *call) auditQuery() (q vault.AuditQuery, err error) {
@@ -124,7 +138,9 @@ func exportAudit(c *call) error {
 		return reject(err)
 	}
 	lines := newStream(c, linesType)
-	err := c.audit().Export(c.context(), lines, vault.ExportOptions{Nonce: request.Nonce, Since: []byte(request.Since)})
+	err := c.audit().Export(c.context(), lines, vault.ExportOptions{
+		Nonce: request.Nonce, Since: []byte(request.Since), Archived: request.Archived,
+	})
 	return lines.end(err)
 }
 
@@ -151,8 +167,8 @@ func proveAudit(c *call) error {
 	if err != nil {
 		return err
 	}
-	if one == two || one && c.query.Has("to") || two && c.query.Has("size") {
-		return invalid("query", "either index with size, or from with to")
+	if one == two || one && c.query.Has("to") || two && (c.query.Has("size") || c.query.Has("entry")) {
+		return invalid("query", "either index with size and entry, or from with to")
 	}
 	if one {
 		return c.proveInclusion(index)
@@ -172,6 +188,16 @@ func (c *call) proveInclusion(index int64) error {
 	size, err := c.size("size")
 	if err != nil {
 		return err
+	}
+	switch entry := c.query.Get("entry"); {
+	case entry == "false":
+		doc, err := c.audit().Path(c.context(), index, size)
+		if err != nil {
+			return err
+		}
+		return c.proof(doc)
+	case entry != "true" && c.query.Has("entry"):
+		return invalid("entry", "true or false")
 	}
 	doc, err := c.audit().Inclusion(c.context(), index, size)
 	if err != nil {
@@ -216,6 +242,48 @@ func redactAudit(c *call) error {
 		return err
 	}
 	return c.reply(http.StatusOK, Redacted{n})
+}
+
+func archiveState(c *call) error {
+	s, err := c.audit().ArchiveState(c.context())
+	if err != nil {
+		return err
+	}
+	return c.reply(http.StatusOK, wire.ArchiveState(s))
+}
+
+// auditSegment streams a segment as it is made.
+func auditSegment(c *call) error {
+	var request wire.SegmentRequest
+	if err := wire.Decode(c.body, &request); err != nil {
+		return reject(err)
+	}
+	if request.Before.IsZero() {
+		return reject(secret.Invalid("before", "a time is required"))
+	}
+	lines := newStream(c, linesType)
+	return lines.end(c.audit().Segment(c.context(), lines, request.Before))
+}
+
+func archiveAudit(c *call) error {
+	var request wire.ArchiveRequest
+	if err := wire.Decode(c.body, &request); err != nil {
+		return reject(err)
+	}
+	d := vault.Archived{From: request.From, To: request.To}
+	var err error
+	if d.Root, err = tlog.ParseHash(request.Root); err != nil {
+		return reject(secret.Invalid("root", "a hash in base64"))
+	}
+	digest, err := hex.DecodeString(request.SHA256)
+	if err != nil || copy(d.Digest[:], digest) != len(d.Digest) || len(digest) != len(d.Digest) {
+		return reject(secret.Invalid("sha256", "64 hexadecimal digits"))
+	}
+	s, err := c.audit().Archive(c.context(), d)
+	if err != nil {
+		return err
+	}
+	return c.reply(http.StatusOK, wire.ArchiveState(s))
 }
 
 func auditKeys(c *call) error { return c.keySet(c.audit().Keys(c.context())) }

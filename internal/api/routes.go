@@ -59,6 +59,7 @@ var (
 	proofParams = []Param{
 		{"index", "integer", "prove that this entry is in the log"},
 		{"size", "integer", "of the checkpoint to prove it under; default the newest"},
+		{"entry", "string", "false for the leaf's hash in the place of the entry, as for one that was archived"},
 		{"from", "integer", "prove that the log continues the one of this size"},
 		{"to", "integer", "of the checkpoint that continues it; default the newest"},
 	}
@@ -168,6 +169,7 @@ var routes = append([]*Route{
 	auditRoutes(Prefix, "the deployment's", true),
 	[]*Route{{Method: post, Pattern: Prefix + "/audit/keys/rotate", Summary: "Give the log new signing keys",
 		Operator: true, Action: audit.AuditKeysRotate, Media: mediaText, Response: "KeySet", Failures: conflict, handle: rotateAuditKeys}},
+	archiveRoutes,
 )...)
 
 // principalRoutes are the same for a tenant and for the deployment, whose
@@ -256,6 +258,18 @@ func auditRoutes(base, whose string, operator bool) []*Route {
 		{Method: get, Pattern: base + "/keys", Summary: "Give the log's public keys", Operator: operator,
 			Action: audit.AuditKeys, Media: mediaText, Response: "KeySet", handle: auditKeys},
 	}
+}
+
+// archiveRoutes are the operators' alone.
+var archiveRoutes = []*Route{
+	{Method: get, Pattern: Prefix + "/audit/archive", Summary: "Tell what of the log was archived", Operator: true,
+		Action: audit.AuditArchive, Response: "ArchiveState", handle: archiveState},
+	{Method: post, Pattern: Prefix + "/audit/archive/segment", Summary: "Hand out the next segment to archive", Operator: true,
+		Body: smallBody, Deadline: exportTime, Stream: true, Action: audit.AuditArchive,
+		Request: "SegmentRequest", Media: mediaLines, Response: "Segment", handle: auditSegment},
+	{Method: post, Pattern: Prefix + "/audit/archive", Summary: "Drop the text of a segment that is kept outside", Operator: true,
+		Body: smallBody, Deadline: redactTime, Action: audit.AuditArchive,
+		Request: "ArchiveRequest", Response: "ArchiveState", Failures: conflict, handle: archiveAudit},
 }
 
 func concat(lists ...[]*Route) (all []*Route) {

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"maps"
 	"slices"
@@ -110,6 +111,7 @@ type BundleWriter struct {
 	added  int64
 	sizes  map[int64]bool
 	last   map[secret.TenantName]Head
+	digest hash.Hash // of the entries' lines; nil where nobody asks for it
 }
 
 // NewBundleWriter writes the header. hashes must read the tree of the header.
@@ -117,10 +119,14 @@ func NewBundleWriter(w io.Writer, h BundleHeader, hashes tlog.HashReader) (*Bund
 	if err := h.check(); err != nil {
 		return nil, fmt.Errorf("writing audit bundle: %w", err)
 	}
-	b := &BundleWriter{header: h, out: bufio.NewWriterSize(w, 64<<10), hashes: hashes,
-		sizes: make(map[int64]bool), last: make(map[secret.TenantName]Head)}
+	b := newBundleWriter(w, h, hashes)
 	return b, b.write(headerJSON{Format: bundleFormat, Origin: h.Origin, Tenant: h.Tenant, Nonce: h.Nonce,
 		Exported: formatTime(h.Exported), Entries: h.Entries, Size: h.Tree.N, Root: h.Tree.Hash})
+}
+
+func newBundleWriter(w io.Writer, h BundleHeader, hashes tlog.HashReader) *BundleWriter {
+	return &BundleWriter{header: h, out: bufio.NewWriterSize(w, 64<<10), hashes: hashes,
+		sizes: make(map[int64]bool), last: make(map[secret.TenantName]Head)}
 }
 
 // Add writes the next entry: in the order of a tenant's numbers, or of all
@@ -157,7 +163,26 @@ func (b *BundleWriter) add(index int64, p Place, r Record) error {
 	}
 	b.last[l.TenantID] = Head{Seq: p.Seq, Index: index, Hash: own}
 	b.added++
-	return b.write(line)
+	if err := b.write(line); err != nil || b.digest == nil {
+		return err
+	}
+	b.digest.Write(b.line.Bytes())
+	return nil
+}
+
+// Skip leaves out the next entries of the whole deployment's bundle, which
+// FillBundle puts in from an archive.
+func (b *BundleWriter) Skip(n int64) { b.added += n }
+
+// Stub writes, in the place of a tenant's next entry, the proof that FillBundle
+// then puts to the entry itself.
+func (b *BundleWriter) Stub(index int64, seq uint64) error {
+	proof, err := tlog.ProveRecord(b.header.Tree.N, index, b.hashes)
+	if err != nil {
+		return fmt.Errorf("writing entry %d of audit bundle: %w", index, err)
+	}
+	b.added++
+	return b.write(stubJSON{stubLine{Index: index, Seq: seq, Proof: proof}})
 }
 
 // prev returns the stored hash of the leaf before the place in its chain.

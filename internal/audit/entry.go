@@ -62,6 +62,7 @@ const (
 	AuditCheckpoint  Action = "audit.checkpoint"
 	AuditProof       Action = "audit.proof"
 	AuditRedact      Action = "audit.redact"
+	AuditArchive     Action = "audit.archive"
 	AuditKeys        Action = "audit.keys"
 	AuditKeysRotate  Action = "audit.keys.rotate"
 	ServerStart      Action = "server.start"

@@ -11,6 +11,7 @@ import (
 const (
 	inclusionFormat   = "fastness-audit-inclusion/1"
 	consistencyFormat = "fastness-audit-consistency/1"
+	pathFormat        = "fastness-audit-path/1"
 )
 
 // Inclusion is a document which proves that an entry is in the log.
@@ -68,6 +69,60 @@ func proveTree(size, from int64, r tlog.HashReader) (tlog.Hash, tlog.TreeProof, 
 	root, err := tlog.TreeHash(from, r)
 	return root, proof, err
 }
+
+// Path is an Inclusion whose entry is elsewhere: of a leaf it has the hash alone.
+type Path struct {
+	Format     string      `json:"format"`
+	Index      int64       `json:"index"`
+	Leaf       tlog.Hash   `json:"leaf"`
+	Proof      []tlog.Hash `json:"proof"`
+	Checkpoint string      `json:"checkpoint"` // the signed note
+}
+
+// ProvePath makes the document for a leaf under a signed checkpoint.
+func ProvePath(index int64, note []byte, r tlog.HashReader) (*Path, error) {
+	c, err := ParseCheckpoint(note)
+	if err != nil {
+		return nil, fmt.Errorf("proving a path: %w", err)
+	}
+	proof, err := tlog.ProveRecord(c.Size, index, r)
+	if err != nil {
+		return nil, fmt.Errorf("proving a path: %w", err)
+	}
+	leaf, err := r.ReadHashes([]int64{tlog.StoredHashIndex(0, index)})
+	if err != nil {
+		return nil, fmt.Errorf("proving a path: %w", err)
+	}
+	return &Path{Format: pathFormat, Index: index, Leaf: leaf[0], Proof: proof, Checkpoint: string(note)}, nil
+}
+
+// ParsePath reads the document in its one form. Errors are *VerifyError.
+func ParsePath(b []byte) (*Path, error) {
+	p := new(Path)
+	if err := decodeLine(bytes.TrimSuffix(b, []byte("\n")), p); err != nil {
+		return nil, err
+	}
+	if p.Format != pathFormat || p.Proof == nil {
+		return nil, fault(Malformed, "not a path of a fastness audit log")
+	}
+	return p, nil
+}
+
+// With puts the entry to its path. Errors are *VerifyError: ChangedEntry if it is
+// another one.
+func (p *Path) With(l *LeafEntry) (*Inclusion, error) {
+	h, err := l.Hash()
+	if err != nil {
+		return nil, err
+	}
+	if l.Index != p.Index || h != p.Leaf {
+		return nil, l.fault(ChangedEntry, "the log has another entry with the index %d", p.Index)
+	}
+	return &Inclusion{Format: inclusionFormat, Entry: *l, Proof: p.Proof, Checkpoint: p.Checkpoint}, nil
+}
+
+// Encode returns the document as one line.
+func (p *Path) Encode() ([]byte, error) { return encodeDocument(p) }
 
 // Encode returns the document as one line.
 func (p *Inclusion) Encode() ([]byte, error) { return encodeDocument(p) }

@@ -157,26 +157,33 @@ type builder struct {
 
 // newBuilder reads the right edge of the tree and checks it against the root.
 func newBuilder(old tlog.Tree, tiles Tiles) (*builder, error) {
-	b := &builder{start: old.N, full: make(map[TileID][]byte)}
-	b.acc.size = old.N
+	b, err := edgeBuilder(old.N, tiles)
+	if err == nil && b.acc.root() != old.Hash {
+		err = errors.New("stored tiles do not have the tree's root")
+	}
+	return b, err
+}
+
+// edgeBuilder is newBuilder for a tree whose root nobody has said.
+func edgeBuilder(size int64, tiles Tiles) (*builder, error) {
+	b := &builder{start: size, full: make(map[TileID][]byte)}
+	b.acc.size = size
 	var ids []TileID
-	for level := 0; old.N>>(tileHeight*level) > 0; level++ {
+	for level := 0; size>>(tileHeight*level) > 0; level++ {
 		b.edge = append(b.edge, nil)
-		if n := old.N >> (tileHeight * level); n%tileWidth != 0 {
+		if n := size >> (tileHeight * level); n%tileWidth != 0 {
 			ids = append(ids, TileID{Level: level, N: n / tileWidth})
 		}
 	}
-	if len(ids) > 0 {
-		data, err := readTiles(tiles, ids, old.N)
-		if err != nil {
-			return nil, fmt.Errorf("reading tiles: %w", err)
-		}
-		for i, id := range ids {
-			b.setEdge(id.Level, data[i])
-		}
+	if len(ids) == 0 {
+		return b, nil
 	}
-	if b.acc.root() != old.Hash {
-		return nil, errors.New("stored tiles do not have the tree's root")
+	data, err := readTiles(tiles, ids, size)
+	if err != nil {
+		return nil, fmt.Errorf("reading tiles: %w", err)
+	}
+	for i, id := range ids {
+		b.setEdge(id.Level, data[i])
 	}
 	return b, nil
 }

@@ -162,13 +162,21 @@ func (v *verifier) entries() error {
 
 // parse decodes an entry's line.
 func (v *verifier) parse(line []byte) (LeafEntry, tlog.RecordProof, *VerifyError) {
+	l, proof, f := parseEntry(line)
+	if f != nil {
+		f = v.at(f)
+	}
+	return l, proof, f
+}
+
+func parseEntry(line []byte) (LeafEntry, tlog.RecordProof, *VerifyError) {
 	var j leafJSON
 	if f := decodeLine(line, &j); f != nil {
-		return LeafEntry{}, nil, v.at(f)
+		return LeafEntry{}, nil, f
 	}
 	l, err := j.leaf()
 	if err != nil {
-		return LeafEntry{}, nil, v.at(fault(Malformed, "%v", err))
+		return LeafEntry{}, nil, fault(Malformed, "%v", err)
 	}
 	return l, j.Proof, nil
 }

@@ -12,7 +12,8 @@ import (
 func (a *app) auditCommand() *cobra.Command {
 	g := group("audit", "Read, prove and verify the audit log",
 		a.auditListCommand(), a.auditTailCommand(), a.auditCheckpointCommand(), a.auditProofCommand(),
-		a.auditExportCommand(), a.auditVerifyCommand(), a.auditRedactCommand(), a.auditKeysCommand())
+		a.auditExportCommand(), a.auditVerifyCommand(), a.auditRedactCommand(), a.auditKeysCommand(),
+		a.auditArchiveCommand())
 	g.Long = `Read, prove and verify the audit log: every access and every refusal is an
 entry of it.
 

@@ -106,7 +106,11 @@ func (a *app) auditListCommand() *cobra.Command {
 		return printList(ctx, a, listing[audit.Entry]{
 			flags: pages, head: head, row: row, none: "no entries",
 			fetch: func(limit int, cursor string) (client.Page[audit.Entry], error) {
-				return log.List(ctx, client.AuditQuery{Filter: f, Newest: newest, Limit: limit, Cursor: cursor})
+				page, err := log.List(ctx, client.AuditQuery{Filter: f, Newest: newest, Limit: limit, Cursor: cursor})
+				if page.Archived > 0 {
+					a.note("the entries with an index from 0 to %d are in the archive alone", page.Archived-1)
+				}
+				return page.Page, err
 			},
 		})
 	})

@@ -51,6 +51,7 @@ func (a *app) printText(field string, text []byte) error {
 func (a *app) auditProofCommand() *cobra.Command {
 	var which logFlags
 	var index, size, from, to int64
+	var dir string
 	var cmd *cobra.Command
 	cmd = a.command("proof", "Prove that an entry is in the log, or that the log only grew", func(ctx context.Context, _ []string) error {
 		one, two := cmd.Flags().Changed("index"), cmd.Flags().Changed("from")
@@ -61,9 +62,12 @@ func (a *app) auditProofCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if one {
+		switch {
+		case one && dir != "":
+			return a.proveArchived(ctx, log, dir, index, size)
+		case one:
 			_, err = log.Inclusion(ctx, index, size)
-		} else {
+		default:
 			_, err = log.Consistency(ctx, from, to)
 		}
 		if err != nil {
@@ -80,6 +84,7 @@ fastness audit proof --from 4000 --to 5000 > growth.proof
 fastness audit verify --keys audit.keys entry.proof`
 	cmd.Flags().Int64Var(&index, "index", 0, "of the entry (`N`)")
 	cmd.Flags().Int64Var(&size, "size", 0, "of the checkpoint to prove it under (`N`); default the newest")
+	cmd.Flags().StringVar(&dir, "archive", "", "`FOLDER` that has the entry, if it was archived")
 	cmd.Flags().Int64Var(&from, "from", 0, "size of the older log (`N`)")
 	cmd.Flags().Int64Var(&to, "to", 0, "size of the checkpoint that continues it (`N`); default the newest")
 	which.add(cmd)
@@ -88,7 +93,7 @@ fastness audit verify --keys audit.keys entry.proof`
 
 func (a *app) auditExportCommand() *cobra.Command {
 	var which logFlags
-	var nonce, since string
+	var nonce, since, dir string
 	cmd := a.command("export", "Write a bundle that verifies on its own", func(ctx context.Context, _ []string) error {
 		options := client.ExportOptions{Nonce: nonce}
 		if since != "" {
@@ -101,15 +106,24 @@ func (a *app) auditExportCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if dir != "" {
+			return a.exportArchived(ctx, log, dir, options)
+		}
 		return log.Export(ctx, a.env.Stdout, options)
 	})
 	cmd.Long = `Write the tenant's entries, or the whole log, with their proofs and a signed
 checkpoint to stdout, as JSON lines. "fastness audit verify" checks the bundle
 offline. The export is itself the tenant's last entry in it and carries your
---nonce, which shows that the bundle is not an old one.`
+--nonce, which shows that the bundle is not an old one.
+
+Of entries that were archived the server has the hashes alone: it refuses an export
+that needs them, unless you give the folder of "fastness audit archive" with
+--archive, which then puts them in.`
 	cmd.Example = `fastness audit export > audit.bundle
 fastness audit export --nonce "$(openssl rand -hex 16)" --since checkpoint-2026-10-01 > audit.bundle
-fastness audit export --deployment > whole.bundle`
+fastness audit export --deployment > whole.bundle
+fastness audit export --deployment --archive /mnt/audit > whole.bundle`
+	cmd.Flags().StringVar(&dir, "archive", "", "`FOLDER` that has the entries that were archived")
 	cmd.Flags().StringVar(&nonce, "nonce", "", "`TEXT` of your choosing that the bundle must carry")
 	cmd.Flags().StringVar(&since, "since", "", "`FILE` with an older checkpoint that the bundle shall prove to continue")
 	which.add(cmd)

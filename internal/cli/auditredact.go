@@ -43,7 +43,11 @@ func (a *app) auditRedactCommand() *cobra.Command {
 	})
 	cmd.Long = `Delete the personal part (secret's name, principal, address, user agent, error)
 of the entries that match all conditions: a person's right to erasure. The log
-still verifies, and reports them as redacted; the redaction is itself an entry.`
+still verifies, and reports them as redacted; the redaction is itself an entry.
+
+Entries that were archived are not in the store any more: theirs is the text in the
+archive, which is yours to destroy. An --index among them is refused, and of the
+other conditions those are left out.`
 	cmd.Example = `fastness audit redact --principal alice
 fastness audit redact --index 4711 --yes`
 	cmd.Flags().StringVar(&principal, "principal", "", "entries of what `WHO` did")

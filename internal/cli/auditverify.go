@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -14,7 +15,7 @@ import (
 
 func (a *app) auditVerifyCommand() *cobra.Command {
 	var keys, since, nonce string
-	cmd := a.command("verify BUNDLE", "Verify an exported bundle or proof, offline", func(ctx context.Context, args []string) error {
+	cmd := a.command("verify BUNDLE", "Verify an exported bundle, a proof or an archive, offline", func(ctx context.Context, args []string) error {
 		options := audit.Options{Nonce: nonce}
 		text, err := readSmall(keys)
 		if err != nil {
@@ -29,6 +30,9 @@ func (a *app) auditVerifyCommand() *cobra.Command {
 				return fmt.Errorf("reading the file of --since: %w", err)
 			}
 		}
+		if info, err := os.Stat(args[0]); err == nil && info.IsDir() {
+			return a.verifyArchive(ctx, args[0], set, options)
+		}
 		in, err := openInput(args[0], a.env.Stdin)
 		if err != nil {
 			return fmt.Errorf("reading the bundle: %w", err)
@@ -39,14 +43,17 @@ func (a *app) auditVerifyCommand() *cobra.Command {
 	})
 	cmd.Long = `Verify a bundle of "fastness audit export", or a document of "fastness audit
 proof", with nothing but the keys that you were given. It needs no server and
-no credential. BUNDLE may be - for stdin.
+no credential. BUNDLE may be - for stdin, a segment of "fastness audit archive", or
+its folder: then all segments are verified, that each continues the one before, and
+that the tiles are theirs.
 
 It exits with 0 when all holds, and otherwise with 1 and names what does not: a
 changed, removed or reordered entry, a truncated tail, a forked tree, a missing
 or bad signature, a second byte form.`
 	cmd.Example = `fastness audit verify --keys audit.keys audit.bundle
 fastness audit verify --keys audit.keys --since checkpoint-2026-10-01 --nonce 5f2b audit.bundle
-fastness audit export | fastness audit verify --keys audit.keys -`
+fastness audit export | fastness audit verify --keys audit.keys -
+fastness audit verify --keys audit.keys /mnt/audit`
 	cmd.Flags().StringVar(&keys, "keys", "", "`FILE` that \"fastness audit keys\" printed")
 	cmd.Flags().StringVar(&since, "since", "", "`FILE` with an older checkpoint that the log must continue")
 	cmd.Flags().StringVar(&nonce, "nonce", "", "`TEXT` that the bundle must carry")
@@ -63,6 +70,9 @@ func (a *app) verify(r io.Reader, set audit.KeySet, o audit.Options) error {
 		return a.verifyInclusion(in, set, o)
 	case isDocument(begin, "consistency"):
 		return a.verifyConsistency(in, set, o)
+	}
+	if audit.IsSegment(begin) {
+		return a.verifySegment(in, set, o)
 	}
 	report, err := audit.Verify(in, set, o)
 	if err != nil {

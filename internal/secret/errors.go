@@ -79,6 +79,8 @@ var (
 	ErrQuota = &Error{Code: "quota_exceeded", Detail: "a quota of the tenant is used up"}
 	// ErrGone is a position in a tenant's events from which nobody can go on.
 	ErrGone = &Error{Code: "gone", Detail: "the events after this id are not told any more; read anew what you need, and follow from now on"}
+	// ErrArchived is an entry of the audit log that is kept in an archive alone.
+	ErrArchived = &Error{Code: "archived", Detail: "these entries of the audit log were archived"}
 	// ErrNoGenerator is a rotation without a value and without a rule to make one.
 	ErrNoGenerator = &Error{Code: "no_generator", Detail: "no rule makes a value for this name; give one, or use a name that contains \"password\" or \"api-key\""}
 	// ErrUnavailable is a store or an audit log that cannot be written now.
@@ -94,6 +96,12 @@ var (
 // Invalid is an ErrInvalid that names the field and the rule.
 func Invalid(field, rule string) error {
 	return &Error{Code: ErrInvalid.Code, Field: field, Detail: rule}
+}
+
+// Archived is an ErrArchived that names the range: the entries before a leaf index.
+func Archived(size int64) error {
+	return &Error{Code: ErrArchived.Code, Detail: fmt.Sprintf("the entries with an index from 0 to %d were archived: their hashes are here, "+
+		"their text is in the archive alone; give that with --archive", size-1)}
 }
 
 // Limited is an ErrLimit that names the field and the limit.

@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -60,6 +61,26 @@ type AuditQuery struct {
 	Cursor string // a page's Next
 }
 
+// AuditPage is a page of entries.
+type AuditPage struct {
+	Page[audit.Entry]
+	// Archived is set where entries that could have been on the page were archived:
+	// those with a leaf index below it.
+	Archived int64
+}
+
+// meets reports whether a page, which was to begin at a position, borders upon
+// entries that are archived and that the query could ask for.
+func (w *walker) meets(q AuditQuery, at int64) bool {
+	if w.first == w.lowest || !q.From.IsZero() && q.From.After(w.kept.Last) {
+		return false
+	}
+	if q.Newest {
+		return w.done()
+	}
+	return at < 0 || w.beyond
+}
+
 // auditScan is how many entries one page may look at, so that a filter which
 // matches nearly nothing cannot hold a reader for long: such a page is short,
 // with a cursor to go on.
@@ -67,8 +88,8 @@ const auditScan = 50_000
 
 // List tells entries in the order of the log. It sees every entry that was
 // durable when it was called.
-func (a *Audit) List(ctx context.Context, q AuditQuery) (Page[audit.Entry], error) {
-	var page Page[audit.Entry]
+func (a *Audit) List(ctx context.Context, q AuditQuery) (AuditPage, error) {
+	var page AuditPage
 	e := a.entry(audit.AuditList)
 	limit, err := pageSize(q.Limit)
 	if err != nil {
@@ -85,12 +106,18 @@ func (a *Audit) List(ctx context.Context, q AuditQuery) (Page[audit.Entry], erro
 	}
 	if err == nil {
 		err = a.vault.store.View(ctx, func(r store.Reader) error {
-			page = Page[audit.Entry]{Items: []audit.Entry{}}
-			w, err := a.walk(r.Log(), q.Newest, at)
+			page = AuditPage{Page: Page[audit.Entry]{Items: []audit.Entry{}}}
+			w, err := a.walk(r, q.Newest, at)
 			if err != nil {
 				return err
 			}
-			return a.list(w, q, limit, kind, &page)
+			if err := a.list(w, q, limit, kind, &page.Page); err != nil {
+				return err
+			}
+			if w.meets(q, at) {
+				page.Archived = w.kept.Size
+			}
+			return nil
 		})
 	}
 	return settled(page, a.vault.conclude(ctx, e, err))
@@ -185,7 +212,10 @@ func (a *Audit) tailOnce(ctx context.Context, at int64) (entries []audit.Entry, 
 		if err := a.stillAuthorized(r); err != nil {
 			return err
 		}
-		w, err := a.walk(r.Log(), false, at)
+		w, err := a.walk(r, false, at)
+		if err == nil && w.beyond {
+			err = secret.Archived(w.kept.Size)
+		}
 		if err != nil {
 			return err
 		}
@@ -251,13 +281,15 @@ const redactChunk = 1000
 
 // Redact deletes the personal part of matching entries: the secret's name, the
 // principal, the one it was done to, address, user agent and error. The log still verifies, and
-// reports them as redacted. It returns how many entries it redacted.
+// reports them as redacted. It returns how many entries it redacted. What was
+// archived is not here any more: an index among that is secret.ErrArchived, and of
+// the other queries those entries are left to whoever keeps the archive.
 func (a *Audit) Redact(ctx context.Context, q RedactQuery) (int, error) {
 	e := a.entry(audit.AuditRedact)
 	if q == (RedactQuery{}) {
 		return 0, a.vault.refuse(ctx, e, secret.Invalid("secret", "give a secret, a principal or an index"))
 	}
-	end := int64(-1)
+	end, kept := int64(-1), store.Archive{}
 	err := a.vault.store.View(ctx, func(r store.Reader) error { return a.allow(r, policy.Redact) })
 	if err == nil {
 		err = a.vault.sequence(ctx)
@@ -265,12 +297,17 @@ func (a *Audit) Redact(ctx context.Context, q RedactQuery) (int, error) {
 	if err == nil {
 		err = a.vault.store.View(ctx, func(r store.Reader) error {
 			var err error
-			end, err = a.last(r.Log())
+			if kept, _, err = store.ReadArchive(r); err == nil {
+				end, err = a.last(r.Log())
+			}
 			return err
 		})
 	}
 	if err != nil {
 		return 0, a.vault.conclude(ctx, e, err)
+	}
+	if q.Index != nil && *q.Index < kept.Size {
+		return 0, a.vault.conclude(ctx, e, secret.Archived(kept.Size))
 	}
 	total := 0
 	for at := int64(0); at <= end; {
@@ -295,7 +332,7 @@ func (a *Audit) redactOnce(ctx context.Context, e audit.Entry, q RedactQuery, at
 	var list []store.Redaction
 	err = a.vault.store.View(ctx, func(r store.Reader) error {
 		list = nil
-		w, err := a.walk(r.Log(), false, at)
+		w, err := a.walk(r, false, at)
 		if err != nil {
 			return err
 		}
@@ -322,8 +359,14 @@ func (a *Audit) redactOnce(ctx context.Context, e audit.Entry, q RedactQuery, at
 	}
 	err = a.vault.change(ctx, e, func(tx store.Tx, e *audit.Entry) error {
 		e.Detail = fmt.Sprintf("%d entries redacted", len(list))
+		if err := noteRedaction(tx); err != nil {
+			return err
+		}
 		return tx.EditLog().Redact(list)
 	})
+	if errors.Is(err, errRetry) {
+		return 0, at, nil // look again
+	}
 	if err != nil {
 		return 0, at, err
 	}

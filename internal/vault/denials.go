@@ -60,7 +60,7 @@ func (a *Access) Denial(ctx context.Context, id string) (Denial, error) {
 // denied finds the entry of a refusal, in the tenant's part of the log.
 func (v reviewer) denied(id string) (audit.Entry, error) {
 	log := v.session.vault.Audit(v.session.caller, v.tenant.Name)
-	w, err := log.walk(v.reader.Log(), true, -1)
+	w, err := log.walk(v.reader, true, -1)
 	if err != nil {
 		return audit.Entry{}, err
 	}

@@ -22,6 +22,10 @@ type ExportOptions struct {
 	// Since is an older signed checkpoint to prove consistency with. Those that
 	// were handed out to the tenant are proved in any case.
 	Since []byte
+	// Archived has entries that were archived left out, for whoever has the archive
+	// to put them in (audit.FillBundle). Otherwise an export that would need them is
+	// secret.ErrArchived.
+	Archived bool
 }
 
 // exportChunk is how many entries are read from one snapshot.
@@ -56,6 +60,11 @@ func (a *Audit) prepareExport(ctx context.Context, e *audit.Entry, o ExportOptio
 		return secret.Invalid("nonce", "valid UTF-8 without control characters")
 	}
 	e.Nonce = o.Nonce
+	if !o.Archived {
+		if err := a.vault.store.View(ctx, a.whole); err != nil {
+			return err
+		}
+	}
 	if len(o.Since) == 0 {
 		return nil
 	}
@@ -72,6 +81,15 @@ func (a *Audit) prepareExport(ctx context.Context, e *audit.Entry, o ExportOptio
 	}
 	e.TreeSize = older.Size
 	return nil
+}
+
+// whole refuses a part of the log of which entries were archived.
+func (a *Audit) whole(r store.Reader) error {
+	w, err := a.walk(r, false, -1)
+	if err == nil && w.first > w.lowest {
+		err = secret.Archived(w.kept.Size)
+	}
+	return err
 }
 
 func (a *Audit) treeSize(ctx context.Context) (int64, error) {
@@ -104,7 +122,7 @@ func (a *Audit) writeBundle(ctx context.Context, w io.Writer, e audit.Entry, c *
 	for end := at + h.Entries; at < end; {
 		err := a.vault.store.View(ctx, func(r store.Reader) (err error) {
 			tiles.log = r.Log()
-			at, err = a.addEntries(b, r.Log(), at, min(at+exportChunk, end))
+			at, err = a.addEntries(b, r, at, min(at+exportChunk, end))
 			return err
 		})
 		if err != nil {
@@ -139,10 +157,13 @@ func (a *Audit) header(ctx context.Context, e audit.Entry, c *store.Checkpoint) 
 }
 
 // addEntries writes the entries at the positions from at to end, exclusive.
-func (a *Audit) addEntries(b *audit.BundleWriter, r store.LogReader, at, end int64) (int64, error) {
+func (a *Audit) addEntries(b *audit.BundleWriter, r store.Reader, at, end int64) (int64, error) {
 	w, err := a.walk(r, false, at)
 	if err != nil {
 		return at, err
+	}
+	if w.beyond {
+		return w.stubs(b, at, min(w.first, end))
 	}
 	for at < end {
 		places, err := w.find(at, min(at+walkChunk, end)-1)
@@ -166,11 +187,30 @@ func (a *Audit) addEntries(b *audit.BundleWriter, r store.LogReader, at, end int
 	return at, nil
 }
 
+// stubs writes what stands for the archived entries at the positions from at to
+// end, exclusive.
+func (w *walker) stubs(b *audit.BundleWriter, at, end int64) (int64, error) {
+	if w.tenant == "" {
+		b.Skip(end - at)
+		return end, nil
+	}
+	places, err := w.find(at, end-1)
+	for _, p := range places {
+		if err == nil {
+			err = b.Stub(p.index, uint64(p.position))
+		}
+	}
+	if err == nil && int64(len(places)) != end-at {
+		err = fmt.Errorf("%w: no places for entries %d to %d", errBrokenLog, at, end-1)
+	}
+	return end, err
+}
+
 // exportEntry finds the sequence number that the export's entry was given in
 // the tree of a size.
 func (a *Audit) exportEntry(ctx context.Context, e audit.Entry, size int64) (seq int64, err error) {
 	err = a.vault.store.View(ctx, func(r store.Reader) error {
-		w, err := a.walk(r.Log(), true, -1)
+		w, err := a.walk(r, true, -1)
 		if err != nil {
 			return err
 		}
@@ -209,7 +249,7 @@ func (a *Audit) Inclusion(ctx context.Context, index, size int64) (*audit.Inclus
 	if err == nil {
 		err = a.vault.store.View(ctx, func(r store.Reader) error {
 			var err error
-			doc, err = a.inclusion(r.Log(), index, size)
+			doc, err = a.inclusion(r, index, size)
 			return err
 		})
 	}
@@ -226,8 +266,8 @@ func (a *Audit) cover(ctx context.Context, index int64) error {
 	return err
 }
 
-func (a *Audit) inclusion(r store.LogReader, index, size int64) (*audit.Inclusion, error) {
-	c, err := checkpointOf(r, size)
+func (a *Audit) inclusion(r store.Reader, index, size int64) (*audit.Inclusion, error) {
+	c, err := checkpointOf(r.Log(), size)
 	if err != nil {
 		return nil, err
 	}
@@ -245,7 +285,7 @@ func (a *Audit) inclusion(r store.LogReader, index, size int64) (*audit.Inclusio
 	if a.tenant != "" && w.record.Tenant() != a.tenant {
 		return nil, secret.ErrNotFound
 	}
-	hashes := audit.NewHashReader(c.Size, r)
+	hashes := audit.NewHashReader(c.Size, r.Log())
 	var prev tlog.Hash
 	if place.Prev >= 0 {
 		if prev, err = hashes.LeafHash(place.Prev); err != nil {
@@ -257,6 +297,30 @@ func (a *Audit) inclusion(r store.LogReader, index, size int64) (*audit.Inclusio
 		return nil, err
 	}
 	return audit.ProveInclusion(leaf, c.Note, hashes)
+}
+
+// Path proves that a leaf is in the log, without its entry: for those that were
+// archived. The rest is as in Inclusion.
+func (a *Audit) Path(ctx context.Context, index, size int64) (*audit.Path, error) {
+	var doc *audit.Path
+	err := a.vault.store.View(ctx, a.authorize)
+	if err == nil && size < 0 {
+		err = a.cover(ctx, index)
+	}
+	if err == nil {
+		err = a.vault.store.View(ctx, func(r store.Reader) error {
+			c, err := checkpointOf(r.Log(), size)
+			if err != nil {
+				return err
+			}
+			if index < 0 || index >= c.Size {
+				return secret.ErrNotFound
+			}
+			doc, err = audit.ProvePath(index, c.Note, audit.NewHashReader(c.Size, r.Log()))
+			return err
+		})
+	}
+	return settled(doc, a.vault.conclude(ctx, a.entry(audit.AuditProof), err))
 }
 
 // Consistency proves that the log of size from is the beginning of that of the

@@ -133,7 +133,10 @@ func (v *Vault) scanEvents(ctx context.Context, t secret.TenantName, after int64
 	log := &Audit{vault: v, tenant: t}
 	err = v.store.View(ctx, func(r store.Reader) error {
 		events, at = nil, after
-		w, err := log.walk(r.Log(), false, after+1)
+		w, err := log.walk(r, false, after+1)
+		if err == nil && w.beyond {
+			err = gone() // archived since
+		}
 		if err != nil {
 			return err
 		}

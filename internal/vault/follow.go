@@ -120,11 +120,16 @@ func (w *follower) place(last int64) error {
 	case after < 0:
 		w.at = last
 	case after > last || last-after > maxReplay:
-		e := *secret.ErrGone
-		e.Field = "after"
-		return &e
+		return gone()
 	}
 	return nil
+}
+
+// gone is the refusal of a position from which nobody can go on.
+func gone() error {
+	e := *secret.ErrGone
+	e.Field = "after"
+	return &e
 }
 
 // handed is an error of whoever was told.

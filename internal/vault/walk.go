@@ -21,7 +21,10 @@ type walker struct {
 	tenant secret.TenantName
 	newest bool
 	at     int64 // position of the next entry
-	first  int64 // the lowest position there is
+	lowest int64 // the position of the first entry ever
+	first  int64 // and of the first that is not archived
+	kept   store.Archive
+	beyond bool  // it was to begin with an entry that is archived
 	last   int64 // the highest; below first if there is no entry
 
 	queue  []place // found, not read yet
@@ -44,18 +47,29 @@ func (a *Audit) last(r store.LogReader) (int64, error) {
 	return int64(heads[a.tenant].Seq), err
 }
 
-// walk begins at a position, inclusive; below zero at the beginning.
-func (a *Audit) walk(r store.LogReader, newest bool, at int64) (*walker, error) {
-	w := &walker{log: r, tenant: a.tenant, newest: newest}
+// walk begins at a position, inclusive; below zero at the beginning. What was
+// archived it passes over.
+func (a *Audit) walk(r store.Reader, newest bool, at int64) (*walker, error) {
+	w := &walker{log: r.Log(), tenant: a.tenant, newest: newest}
 	if a.tenant != "" {
-		w.first = 1
+		w.lowest = 1
 	}
+	w.first = w.lowest
 	var err error
-	if w.last, err = a.last(r); err != nil {
+	if w.kept, _, err = store.ReadArchive(r); err != nil {
+		return nil, err
+	}
+	if w.last, err = a.last(w.log); err != nil {
+		return nil, err
+	}
+	if err := w.skip(at); err != nil {
 		return nil, err
 	}
 	switch {
+	case at >= 0 && newest:
+		w.at = at
 	case at >= 0:
+		w.beyond = at >= w.lowest && at < w.first
 		w.at = max(at, w.first)
 	case newest:
 		w.at = w.last
@@ -63,6 +77,30 @@ func (a *Audit) walk(r store.LogReader, newest bool, at int64) (*walker, error) 
 		w.at = w.first
 	}
 	return w, nil
+}
+
+// skip raises the lowest position to that of the first entry that is not archived.
+// Who goes on from one that is not needs no search for it.
+func (w *walker) skip(at int64) (err error) {
+	switch {
+	case w.kept.Size == 0:
+		return nil
+	case w.tenant == "":
+		w.first = w.kept.Size
+		return nil
+	case at > 0 && !w.newest && at <= w.last:
+		index, err := store.IndexOf(w.log, w.tenant, uint64(at))
+		if err != nil {
+			return err
+		}
+		if index >= w.kept.Size {
+			w.first = at
+			return nil
+		}
+	}
+	first, err := store.FirstFrom(w.log, w.tenant, w.kept.Size)
+	w.first = int64(first)
+	return err
 }
 
 // done reports whether no entry is left.
@@ -197,6 +235,9 @@ func (w *walker) load(index int64) error {
 	batches, err := w.log.Batches(index, index+1)
 	if err != nil {
 		return err
+	}
+	if len(batches) == 0 && index >= 0 && index < w.kept.Size {
+		return secret.Archived(w.kept.Size)
 	}
 	if len(batches) != 1 {
 		return fmt.Errorf("%w: %d batches hold entry %d", errBrokenLog, len(batches), index)

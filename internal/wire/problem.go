@@ -45,6 +45,7 @@ var outcomes = []outcome{
 	{secret.ErrExists, http.StatusConflict},
 	{secret.ErrDeleted, http.StatusConflict},
 	{secret.ErrGone, http.StatusGone},
+	{secret.ErrArchived, http.StatusGone},
 	{secret.ErrNoGenerator, http.StatusUnprocessableEntity},
 	{secret.ErrTooMany, http.StatusTooManyRequests},
 	{secret.ErrInternal, http.StatusInternalServerError},
