@@ -47,16 +47,45 @@ type segmentJSON struct {
 // NewSegmentHeader reads what a segment's header says from the tiles of a tree
 // of at least to leaves.
 func NewSegmentHeader(origin string, from, to int64, tiles Tiles) (SegmentHeader, error) {
-	h := SegmentHeader{Origin: origin, From: from, To: to, Edge: [][]byte{}}
-	b, err := edgeBuilder(from, tiles)
-	if err != nil {
+	h := SegmentHeader{Origin: origin, From: from, To: to}
+	var err error
+	if h.Edge, err = Edge(from, tiles); err != nil {
 		return h, err
-	}
-	for _, data := range b.edge {
-		h.Edge = append(h.Edge, append([]byte{}, data...))
 	}
 	h.Root, err = tlog.TreeHash(to, NewHashReader(to, tiles))
 	return h, err
+}
+
+// Edge reads the tiles that a tree of this size has not filled, as a segment's
+// header has them.
+func Edge(size int64, tiles Tiles) ([][]byte, error) {
+	b, err := edgeBuilder(size, tiles)
+	if err != nil {
+		return nil, err
+	}
+	edge := [][]byte{}
+	for _, data := range b.edge {
+		edge = append(edge, append([]byte{}, data...))
+	}
+	return edge, nil
+}
+
+// EdgeRoot returns the root of a tree of this size, of which Edge has read the edge.
+func EdgeRoot(size int64, edge [][]byte) (tlog.Hash, error) {
+	h := SegmentHeader{From: size, Edge: edge}
+	b, err := h.builder()
+	if err != nil {
+		return tlog.Hash{}, err
+	}
+	return b.acc.root(), nil
+}
+
+// TileRoot is the root over the hashes of a full tile.
+func TileRoot(data []byte) (tlog.Hash, error) {
+	if len(data) != tileWidth*tlog.HashSize {
+		return tlog.Hash{}, errors.New("the tile is not full")
+	}
+	return perfect(data), nil
 }
 
 // edgeTiles gives the tiles of a header's edge.

@@ -1,9 +1,11 @@
 package backup_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"testing"
@@ -12,6 +14,7 @@ import (
 	"filippo.io/age"
 
 	"fastness/fastnesstest"
+	"fastness/internal/audit"
 	"fastness/internal/backup"
 	"fastness/internal/dump"
 	"fastness/internal/secret"
@@ -88,9 +91,107 @@ func TestScheduler(t *testing.T) {
 	}
 }
 
-// TestTampering changes one row of a store at a time: an inspection finds each.
-func TestTampering(t *testing.T) {
+// archived is filled with a log of which more than some tiles' worth was archived.
+func archived(t *testing.T) *fastnesstest.Fixture {
+	t.Helper()
 	f := filled(t)
+	log := f.Audit(f.Vault.Local(vault.Origin{}), "")
+	for i := range 600 {
+		f.Tenant(t, secret.TenantName([]string{"acme", "beta"}[i%2])).Describe(t.Context(), "a")
+	}
+	checkpoint := func() {
+		if _, err := log.Checkpoint(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		f.Clock.Advance(time.Hour)
+	}
+	checkpoint()
+	cut := f.Clock.Now()
+	fastnesstest.Put(t, f.Tenant(t, "acme"), "a", "fourth")
+	checkpoint()
+	var segment bytes.Buffer
+	if err := log.Segment(t.Context(), &segment, cut); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := log.Keys(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := audit.NewSegmentVerifier(keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := v.Verify(&segment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, err := log.Archive(t.Context(), vault.Archived{From: s.FromIndex, To: s.ToIndex, Root: s.Root, Digest: s.Digest})
+	if err != nil || state.Size < 600 {
+		t.Fatalf("archived %+v, error %v", state, err)
+	}
+	return f
+}
+
+// TestTampering changes one row of a store at a time: an inspection finds each.
+func TestTampering(t *testing.T) { testTampering(t, filled(t)) }
+
+// TestTamperingArchived does so with a log whose beginning was archived.
+func TestTamperingArchived(t *testing.T) {
+	testTampering(t, archived(t), tampered{
+		"archive size":  {"archive", func(r *dump.Row) { r.Archive.Size++ }, vault.ErrBrokenLog},
+		"archive edge":  {"archive", func(r *dump.Row) { r.Archive.Edge[0][0] ^= 1 }, vault.ErrBrokenLog},
+		"archived head": {"head", func(r *dump.Row) { r.Head.Hash[0] ^= 1 }, vault.ErrBrokenLog},
+		"head":          {"run", func(r *dump.Row) { r.Run.Last++ }, vault.ErrBrokenLog}, // the first of many runs: its hash is nobody's head
+		"archived seq":  {"head", func(r *dump.Row) { r.Head.Seq++ }, vault.ErrBrokenLog},
+	})
+}
+
+// TestArchivedTravels: a deployment whose log was archived is backed up, verified
+// and restored, and its log goes on.
+func TestArchivedTravels(t *testing.T) {
+	f := archived(t)
+	id, recipients := identity(t)
+	path := filepath.Join(t.TempDir(), "backup.age")
+	logger := slog.New(slog.DiscardHandler)
+	if _, err := (backup.Create{Path: path, Recipients: recipients, Logger: logger}).From(t.Context(), f.Vault); err != nil {
+		t.Fatal(err)
+	}
+	file := backup.File{Path: path, Identities: []age.Identity{id}}
+	if _, err := (backup.Verify{File: file, Vault: f.Vault, Logger: logger}).Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	master := fastnesstest.MasterKey()
+	defer master.Release()
+	dir := filepath.Join(t.TempDir(), "restored")
+	restore := backup.Restore{File: file, To: backup.Place{Dir: dir}, Keys: backup.Keys{Current: master}, Logger: logger}
+	if _, err := restore.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	back := fastnesstest.Open(t, &fastnesstest.Options{Dir: dir})
+	if got := fastnesstest.Get(t, back.Tenant(t, "acme"), "a", store.Selector{}); got != "fourth" {
+		t.Errorf("the value is %q", got)
+	}
+	log := back.Audit(back.Vault.Local(vault.Origin{}), "")
+	if _, err := log.Checkpoint(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := log.Consistency(t.Context(), 300, -1); err != nil {
+		t.Error(err)
+	}
+	state, err := log.ArchiveState(t.Context())
+	if err != nil || state.Size < 600 {
+		t.Errorf("after the restore %+v is archived, error %v", state, err)
+	}
+}
+
+type tampered = map[string]struct {
+	kind   string
+	change func(*dump.Row)
+	want   error
+}
+
+func testTampering(t *testing.T, f *fastnesstest.Fixture, more ...tampered) {
+	t.Helper()
 	var rows []*dump.Row
 	if err := f.Vault.Snapshot(t.Context(), func(r store.Reader) error {
 		return dump.Read(r, func(row *dump.Row) error { rows = append(rows, row); return nil })
@@ -111,11 +212,7 @@ func TestTampering(t *testing.T) {
 	if err := inspect(rows); err != nil {
 		t.Fatal(err)
 	}
-	for name, c := range map[string]struct {
-		kind   string
-		change func(*dump.Row)
-		want   error
-	}{
+	cases := tampered{
 		"value":      {"version", func(r *dump.Row) { r.Version.Ciphertext[20] ^= 1 }, secret.ErrDecryption},
 		"envelope":   {"version", func(r *dump.Row) { r.Version.Envelope[20] ^= 1 }, secret.ErrDecryption},
 		"moved":      {"version", func(r *dump.Row) { r.Version.Secret[0] ^= 1 }, secret.ErrDecryption},
@@ -129,7 +226,11 @@ func TestTampering(t *testing.T) {
 		"run":        {"run", func(r *dump.Row) { r.Run.Run.First++ }, vault.ErrBrokenLog},
 		"root":       {"tree", func(r *dump.Row) { r.Tree.Root[0] ^= 1 }, vault.ErrBrokenLog},
 		"size":       {"tree", func(r *dump.Row) { r.Tree.Size++ }, vault.ErrBrokenLog},
-	} {
+	}
+	for _, m := range more {
+		maps.Copy(cases, m)
+	}
+	for name, c := range cases {
 		changed, found := make([]*dump.Row, len(rows)), false
 		for i, r := range rows {
 			line, err := r.Append(nil)

@@ -19,6 +19,8 @@ var (
 	ErrTenantThere = errors.New("the target has the tenant: what it has there now is lost if it is replaced")
 	// ErrTenantErased is a tenant that was erased, and stays so.
 	ErrTenantErased = errors.New("the tenant was erased in the target; a restore does not take that back")
+	// ErrLogArchived is a target whose log no longer tells all that was purged.
+	ErrLogArchived = errors.New("the beginning of the target's log was archived, with what it says of purges; give the whole log with --log, from `fastness audit export --deployment --archive FOLDER`")
 	// ErrNoTenant is a backup without the tenant.
 	ErrNoTenant = errors.New("the backup does not have the tenant")
 )
@@ -206,6 +208,13 @@ func (o *onlyTenant) row(r *dump.Row) (*dump.Row, error) {
 
 // erasedIn adds to a list what a store's own log says was destroyed and revoked.
 func erasedIn(r store.Reader, e *Erased) (*Erased, error) {
+	kept, _, err := store.ReadArchive(r)
+	if err == nil && kept.Size > 0 && e == nil {
+		err = fmt.Errorf("%w: entries 0 to %d", ErrLogArchived, kept.Size-1)
+	}
+	if err != nil {
+		return nil, err
+	}
 	out := newErased(e)
 	tree, err := r.Log().State()
 	if err != nil {

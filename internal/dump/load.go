@@ -235,6 +235,8 @@ func addLog(w store.RowWriter, r *Row) error {
 		return w.Tree(store.TreeState{Size: r.Tree.Size, Root: r.Tree.Root})
 	case r.Tree != nil:
 		return nil // a log is made empty
+	case r.Head != nil, r.Archive != nil:
+		return nil // they follow from other rows
 	}
 	return ErrFormat
 }

@@ -19,7 +19,11 @@ const (
 // Read hands out every row of a store, of a snapshot, in the order of dumps.
 // yield may keep the rows.
 func Read(r store.Reader, yield func(*Row) error) error {
-	d := reading{r, yield}
+	kept, _, err := store.ReadArchive(r)
+	if err != nil {
+		return err
+	}
+	d := reading{r, yield, kept.Size}
 	if err := d.metas(); err != nil {
 		return err
 	}
@@ -42,7 +46,7 @@ func ReadTenant(r store.Reader, name secret.TenantName, yield func(*Row) error) 
 	if err != nil {
 		return err
 	}
-	d := reading{r, yield}
+	d := reading{r, yield, 0}
 	if err := yield(&Row{Tenant: &Tenant{ID(t.ID), t}}); err != nil {
 		return err
 	}
@@ -51,7 +55,8 @@ func ReadTenant(r store.Reader, name secret.TenantName, yield func(*Row) error) 
 
 type reading struct {
 	store.Reader
-	yield func(*Row) error
+	yield    func(*Row) error
+	archived int64 // how many entries of the log
 }
 
 // pages calls next for pages until one is not full, and yields each of their
@@ -210,9 +215,30 @@ func (d reading) consumers(t secret.TenantID) error {
 }
 
 func (d reading) runs(t secret.TenantName) error {
-	return pages(d, page, func(last *store.RunRow, limit int) ([]store.RunRow, error) {
+	err := pages(d, page, func(last *store.RunRow, limit int) ([]store.RunRow, error) {
 		return d.Rows().Runs(t, or(last).First, limit)
 	}, func(r store.RunRow) *Row { return &Row{Run: &Run{t, r.Last, r.Hash, &r.Run}} })
+	if err != nil || d.archived == 0 {
+		return err
+	}
+	return d.head(t)
+}
+
+// head reads the tenant's last entry among those that were archived.
+func (d reading) head(t secret.TenantName) error {
+	first, err := store.FirstFrom(d.Log(), t, d.archived)
+	if err != nil || first == 1 {
+		return err
+	}
+	index, err := store.IndexOf(d.Log(), t, first-1)
+	if err != nil {
+		return err
+	}
+	hash, err := audit.NewHashReader(d.archived, d.Log()).LeafHash(index)
+	if err != nil {
+		return err
+	}
+	return d.yield(&Row{Head: &Head{Tenant: t, Seq: first - 1, Index: index, Hash: hash}})
 }
 
 // log reads the log. Checkpoints come first: who follows the tree as it grows
@@ -252,7 +278,16 @@ func (d reading) log() error {
 }
 
 func (d reading) batches(size int64) error {
-	for from := int64(0); from < size; {
+	if d.archived > 0 {
+		edge, err := audit.Edge(d.archived, d.Log())
+		if err != nil {
+			return err
+		}
+		if err := d.yield(&Row{Archive: &Archive{d.archived, edge}}); err != nil {
+			return err
+		}
+	}
+	for from := d.archived; from < size; {
 		list, err := d.Log().Batches(from, from+leafPage)
 		if err != nil {
 			return err

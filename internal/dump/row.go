@@ -54,7 +54,9 @@ type Row struct {
 	Version    *Version    `json:"version,omitempty"`
 	Consumer   *Consumer   `json:"consumer,omitempty"`
 	Run        *Run        `json:"run,omitempty"`
+	Head       *Head       `json:"head,omitempty"`
 	Checkpoint *Checkpoint `json:"checkpoint,omitempty"`
+	Archive    *Archive    `json:"archive,omitempty"`
 	Batch      *Batch      `json:"batch,omitempty"`
 	Pending    *Pending    `json:"pending,omitempty"`
 	Tile       *Tile       `json:"tile,omitempty"`
@@ -121,6 +123,20 @@ type (
 		Hash   tlog.Hash
 		*store.Run
 	}
+	// Head is a tenant's last entry among those that were archived, behind its
+	// runs: with it whoever follows the chain goes on.
+	Head struct {
+		Tenant secret.TenantName
+		Seq    uint64
+		Index  int64
+		Hash   tlog.Hash
+	}
+	// Archive is where batches begin if those before were archived, and the tiles
+	// that the tree has not filled there, as in audit.SegmentHeader.
+	Archive struct {
+		Size int64
+		Edge [][]byte
+	}
 	// Checkpoint is a checkpoint of the log.
 	Checkpoint struct{ *store.Checkpoint }
 	// Batch is a stretch of the log.
@@ -173,6 +189,7 @@ func (r *Row) fields() map[string]bool {
 		"meta": r.Meta != nil, "tenant": r.Tenant != nil, "key": r.Key != nil, "principal": r.Principal != nil,
 		"credential": r.Credential != nil, "document": r.Document != nil, "secret": r.Secret != nil,
 		"version": r.Version != nil, "consumer": r.Consumer != nil, "run": r.Run != nil,
+		"head": r.Head != nil, "archive": r.Archive != nil,
 		"checkpoint": r.Checkpoint != nil, "batch": r.Batch != nil, "pending": r.Pending != nil,
 		"tile": r.Tile != nil, "tree": r.Tree != nil,
 	}

@@ -278,6 +278,7 @@ func (a *archived) reopen(t *testing.T) {
 	t.Helper()
 	dir, clock := a.Dir, a.Clock
 	a.Close(t)
+	clock.Advance(time.Minute) // in which a lease of the node that is gone ends
 	a.Fixture = fastnesstest.Open(t, &fastnesstest.Options{Dir: dir, Clock: clock})
 }
 
@@ -428,4 +429,9 @@ func TestArchiveVerifierNamesTheFault(t *testing.T) {
 		t.Fatalf("only %d changes were tried", changed)
 	}
 	must(archive.Verify(a.dir, a.keys))(t)
+}
+
+// TestArchivesOnPostgres runs the tests of archives again, in PostgreSQL.
+func TestArchivesOnPostgres(t *testing.T) {
+	onPostgres(t, "-test.run=^TestArchive(IsTheOperators|CutOff|RedactedMeanwhile|RefusesOtherSegments|VerifierNamesTheFault|dTextLeavesTheFiles)?$")
 }

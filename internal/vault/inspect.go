@@ -84,6 +84,9 @@ func (i *Inspector) Row(r *dump.Row) error {
 			return fmt.Errorf("%w: a deployment's value behind other rows", dump.ErrFormat)
 		}
 		i.metas[r.Meta.Key] = r.Meta.Data
+		if r.Meta.Key == store.MetaArchive {
+			return i.log.begin(r.Meta.Data)
+		}
 		return nil
 	}
 	if i.roots == nil {

@@ -34,6 +34,7 @@ type logInspector struct {
 	size    int64    // leaf index behind the group
 	waiting int64
 	ended   bool
+	archivedLog
 }
 
 // chainSum sums up where a tenant's entries stand.
@@ -69,7 +70,7 @@ func newLogInspector() logInspector {
 	return logInspector{
 		tree: audit.EmptyTree(), chains: make(map[secret.TenantName]chainSum), runs: make(map[secret.TenantName]chainSum),
 		roots: make(map[int64]tlog.Hash), edge: make(edgeTiles),
-		tiles: make(map[audit.TileID][sha256.Size]byte),
+		tiles: make(map[audit.TileID][sha256.Size]byte), archivedLog: newArchivedLog(),
 	}
 }
 
@@ -81,6 +82,10 @@ func (l *logInspector) row(r *dump.Row) error {
 	switch {
 	case r.Run != nil:
 		return l.run(r.Run)
+	case r.Head != nil:
+		return l.archivedHead(r.Head)
+	case r.Archive != nil:
+		return l.archive(r.Archive)
 	case r.Checkpoint != nil:
 		return l.checkpoint(r.Checkpoint.Checkpoint)
 	case r.Batch != nil:
@@ -104,13 +109,16 @@ func (l *logInspector) run(r *dump.Run) error {
 	if r.First != at.head.Seq+1 || r.Count != len(indices) || r.Count == 0 || indices[r.Count-1] != r.Last {
 		return broken("entries of tenant %q from number %d on are not where it says", r.Tenant, r.First)
 	}
+	l.noteArchived(r.Tenant, at.head.Seq, indices, r.Hash)
 	at.head = audit.Head{Seq: at.head.Seq + uint64(r.Count), Index: r.Last, Hash: r.Hash}
-	l.runs[r.Tenant] = at.with(indices)
+	l.runs[r.Tenant] = at.with(l.kept(indices))
 	return nil
 }
 
 func (l *logInspector) checkpoint(c *store.Checkpoint) error {
-	l.roots[c.Size] = c.Root
+	if c.Size > l.archivedSize || c.Size == 0 {
+		l.roots[c.Size] = c.Root
+	}
 	if c.Note == nil {
 		return nil
 	}
@@ -196,6 +204,12 @@ func (l *logInspector) tile(t *dump.Tile) error {
 		return err
 	}
 	id := audit.TileID{Level: t.Level, N: t.N}
+	if err := l.archivedTile(id, t.Data); err != nil {
+		return err
+	}
+	if l.isArchived(id) {
+		return nil
+	}
 	if want, ok := l.tiles[id]; !ok || want != sha256.Sum256(t.Data) {
 		return broken("tile %d of level %d is not what the entries give", t.N, t.Level)
 	}
@@ -211,6 +225,8 @@ func (l *logInspector) state(t *dump.Tree) error {
 	switch {
 	case t.Size != l.tree.N || t.Root != l.tree.Hash:
 		return broken("the tree has size %d and root %s, and the entries give %d and %s", t.Size, t.Root, l.tree.N, l.tree.Hash)
+	case !l.tilesWhole():
+		return broken("tiles of what was archived are missing")
 	case len(l.tiles) > 0:
 		return broken("%d tiles are missing", len(l.tiles))
 	case len(l.roots) > 0:

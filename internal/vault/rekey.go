@@ -79,6 +79,8 @@ func (k *Rekeyer) Row(r *dump.Row, emit func(*dump.Row) error) error {
 	switch {
 	case r.Key != nil:
 		return k.key(r.Key, emit)
+	case r.Archive != nil:
+		k.size = r.Archive.Size
 	case r.Batch != nil:
 		k.size += int64(len(r.Batch.Records))
 	case r.Pending != nil:
@@ -101,7 +103,11 @@ func (k *Rekeyer) begin(emit func(*dump.Row) error) error {
 	if err != nil {
 		return err
 	}
-	metas := []dump.Meta{{Key: metaDeployment, Data: k.id[:]}, {Key: metaLogKeys, Data: keys}}
+	var metas []dump.Meta // in the order of their keys
+	if archive := k.metas[store.MetaArchive]; archive != nil {
+		metas = append(metas, dump.Meta{Key: store.MetaArchive, Data: archive})
+	}
+	metas = append(metas, dump.Meta{Key: metaDeployment, Data: k.id[:]}, dump.Meta{Key: metaLogKeys, Data: keys})
 	if own := k.metas[metaOwnKey]; own != nil {
 		row, err := k.rewrap(secret.TenantID{}, &store.TenantKey{Number: ownKeyNumber, KEK: own})
 		if err != nil {
