@@ -54,6 +54,7 @@ var floors = map[string]int{
 	"internal/store":   2,
 	"internal/rootkey": 2,
 	"internal/archive": 2,
+	"internal/reserve": 2,
 
 	"internal/envelope": 1,
 	"internal/audit":    1,

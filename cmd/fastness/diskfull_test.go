@@ -53,6 +53,65 @@ func TestDiskFull(t *testing.T) {
 	k.checkAll(t)
 }
 
+// TestDiskFullReserve fills the disk under a server that keeps a reserve. Released,
+// it makes the server work again, and with it the archive that frees space for
+// good: what was written before is no longer in the way of what comes.
+func TestDiskFullReserve(t *testing.T) {
+	disk := mountSmallDisk(t)
+	k := newKiller(t)
+	k.dir = filepath.Join(disk, "data")
+	k.operator = makeOperator(t, k.dir)
+	k.args = []string{"--disk-reserve", "4MiB", "--disk-alarm", "6MiB"}
+	k.start(t)
+	k.trust(t)
+	reserve := filepath.Join(k.dir, "reserve")
+	k.server.until(t, "the reserve", func() bool { info, err := os.Stat(reserve); return err == nil && info.Size() == 4<<20 })
+	operator := &api{base: k.server.address, token: k.operator}
+	if text := string(operator.do(t, http.StatusOK, http.MethodGet, "/metrics", nil).body); !strings.Contains(text, "fastness_store_disk_reserve_held_bytes 4.194304e+06") {
+		t.Errorf("the figures do not tell of the reserve:\n%s", text)
+	}
+	f := &filler{killer: k}
+	if err := f.store(t, 300); err != nil {
+		t.Fatalf("with room on the disk: %v", err)
+	}
+	f.fill(t, filepath.Join(disk, "filler"))
+	f.expectFull(t)
+	k.server.until(t, "the warning", func() bool {
+		return strings.Contains(k.server.stderr.String(), "the disk of the store fills up")
+	})
+
+	command := func(args ...string) []byte {
+		t.Helper()
+		env := []string{"FASTNESS_ADDR=" + k.server.address, "FASTNESS_TOKEN=" + k.operator}
+		return run(t, env, nil, args...).succeed(t)
+	}
+	command("reserve", "release", "--store", "sqlite:"+k.dir)
+	k.server.until(t, "service once the reserve is released", func() bool { return f.store(t, 1) == nil })
+	outside := filepath.Join(t.TempDir(), "archive")
+	command("audit", "archive", outside, "--before", "1ms", "--yes")
+	keys := filepath.Join(t.TempDir(), "keys")
+	if err := os.WriteFile(keys, command("audit", "keys"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	command("audit", "verify", "--keys", keys, outside)
+
+	// The pages that the archive has freed take what comes.
+	database := filepath.Join(k.dir, "fastness.db")
+	before, err := os.Stat(database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.store(t, 100); err != nil {
+		t.Errorf("after the archive: %v", err)
+	}
+	operator.do(t, http.StatusOK, http.MethodPost, "/api/v1/audit/checkpoint", nil)
+	after, err := os.Stat(database)
+	if err != nil || after.Size() != before.Size() {
+		t.Errorf("the file had %d bytes and has %d, error %v", before.Size(), after.Size(), err)
+	}
+	k.checkAll(t)
+}
+
 // smallDisk is large enough for some hundred writes, and small enough to be
 // filled at once.
 const smallDisk = "24m"

@@ -53,6 +53,7 @@ func killLoop(t *testing.T, rounds int) {
 // killer is the clients of all rounds, with what they remember.
 type killer struct {
 	dir, operator string
+	args          []string // of the server, further ones
 	server        *server
 	api           *api // as the tenant's administrator
 	round         int
@@ -109,7 +110,7 @@ func newKiller(t *testing.T) *killer {
 // start starts the server, and the first time makes the tenant.
 func (k *killer) start(t *testing.T) {
 	t.Helper()
-	k.server = startServer(t, k.dir)
+	k.server = startServer(t, k.dir, k.args...)
 	transport := &http.Transport{MaxIdleConnsPerHost: killWriters + killReaders}
 	t.Cleanup(transport.CloseIdleConnections)
 	client := &http.Client{Transport: transport, Timeout: patience}

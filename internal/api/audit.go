@@ -31,7 +31,8 @@ type ExportRequest struct {
 
 // EntryList is a page of entries.
 type EntryList struct {
-	wire.List[audit.Entry]
+	Items      []audit.Entry `json:"items"`
+	NextCursor string        `json:"nextCursor"`
 	// ArchivedBefore tells that there were more entries, which were archived: those
 	// with an index below it.
 	ArchivedBefore int64 `json:"archivedBefore,omitzero"`
@@ -63,7 +64,7 @@ func listAudit(c *call) error {
 	if err != nil {
 		return err
 	}
-	return c.reply(http.StatusOK, EntryList{wire.List[audit.Entry]{Items: page.Items, NextCursor: page.Next}, page.Archived})
+	return c.reply(http.StatusOK, EntryList{page.Items, page.Next, page.Archived})
 }
 
 func (c *call) auditQuery() (q vault.AuditQuery, err error) {

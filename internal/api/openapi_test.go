@@ -328,7 +328,8 @@ var bodies = map[string]any{
 	"Event": wire.Event{}, "EventData": wire.EventData{},
 	"Webhook": wire.Webhook{}, "WebhookList": wire.WebhookList{}, "WebhookCreated": wire.WebhookCreated{},
 	"WebhookCreateRequest": wire.WebhookCreateRequest{}, "WebhookUpdateRequest": wire.WebhookUpdateRequest{},
-	"Entry": audit.Entry{}, "EntryList": wire.List[audit.Entry]{},
+	"Entry": audit.Entry{}, "EntryList": api.EntryList{},
+	"ArchiveState": wire.ArchiveState{}, "ArchiveRequest": wire.ArchiveRequest{}, "SegmentRequest": wire.SegmentRequest{},
 }
 
 // valued are the bodies that carry a value beside the fields of their struct,
@@ -341,6 +342,7 @@ func schemas() object {
 		"Note":        object{"type": "string", "description": "a checkpoint as a signed note (C2SP tlog-checkpoint)"},
 		"KeySet":      object{"type": "string", "description": "a key file for fastness audit verify"},
 		"Bundle":      object{"type": "string", "description": "JSON lines: a bundle for fastness audit verify"},
+		"Segment":     object{"type": "string", "description": "JSON lines: a segment for fastness audit verify"},
 		"CedarSchema": object{"type": "string", "description": "a schema in Cedar's schema language"},
 		"ReviewTable": object{"type": "string", "description": "comma-separated values (RFC 4180) under a line of names; what a spreadsheet would evaluate has an apostrophe before it"},
 		"Proof":       object{"type": "object", "description": "a document for fastness audit verify: an inclusion or a consistency proof"},

@@ -51,6 +51,8 @@ var validBodies = map[string]string{
 	"PrincipalCreateRequest":  `{"name":"fresh"}`,
 	"PrincipalUpdateRequest":  `{"service":"web"}`,
 	"CredentialRotateRequest": `{"overlap":"1h"}`,
+	"SegmentRequest":          `{"before":"2026-01-02T03:04:05Z"}`,
+	"ArchiveRequest":          `{"from":0,"to":1,"root":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","sha256":"0000000000000000000000000000000000000000000000000000000000000000"}`,
 	"RedactRequest":           `{"principal":"nobody"}`,
 
 	"PolicyRequest":         `{"text":"forbid(principal == Person::\"nobody\", action, resource);"}`,

@@ -132,6 +132,9 @@ func (r *run) resume(ctx context.Context) error {
 		return err
 	}
 	last := list[len(list)-1]
+	if err := r.sameLog(last); err != nil {
+		return err
+	}
 	switch {
 	case last.to == state.Size:
 		return nil
@@ -146,6 +149,26 @@ func (r *run) resume(ctx context.Context) error {
 	err = r.finish(ctx, report)
 	if errors.Is(err, secret.ErrConflict) { // an entry was redacted since
 		return errors.Join(os.Remove(last.path), syncDir(filepath.Dir(last.path)))
+	}
+	return err
+}
+
+// sameLog refuses a folder of another log: also of the same one under its name
+// before a restore, whose keys are others.
+func (r *run) sameLog(s file) error {
+	f, err := os.Open(s.path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, maxLine)
+	if !lines.Scan() {
+		return errors.Join(lines.Err(), io.ErrUnexpectedEOF)
+	}
+	h, err := audit.ReadSegmentHeader(lines.Bytes())
+	if err == nil && h.Origin != r.Keys.Origin {
+		err = fmt.Errorf("the folder is of the log %q, and this one is %q: give an empty folder", h.Origin, r.Keys.Origin)
 	}
 	return err
 }

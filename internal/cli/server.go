@@ -66,6 +66,7 @@ func (a *app) server(ctx context.Context, c serverConfig) error {
 	err = serve(ctx, server.Config{
 		Vault: v, Worker: worker, Notifier: notify.NewWorker(v, c.rotationNetwork, log, nil), Network: c.rotationNetwork, Listen: c.listen, Certificate: c.certificate, Key: c.key, TLS12: c.tls12,
 		ClientCertificates: c.clientCertificates, Proxies: c.proxies,
+		Disk:          server.Disk{Dir: c.dir, Reserve: c.diskReserve, Alarm: c.diskAlarm},
 		MetricsListen: c.metricsListen, MaxConnections: c.connections, Grace: c.grace,
 		Logger: log, LogRequests: c.logRequests,
 		Front: awsFront(awsapi.Config{Vault: v, Regions: c.regions, Logger: log, LogRequests: c.logRequests, Proxies: c.proxies, Network: c.rotationNetwork}),

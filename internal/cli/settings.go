@@ -47,6 +47,8 @@ type serverConfig struct {
 	rotationWorker        bool
 	backups               backupConfig
 	rotationNetwork       rotation.Network
+	diskReserve           int64 // bytes
+	diskAlarm             int64
 }
 
 // setting is a row of the one table from which come the configuration file's
@@ -134,6 +136,10 @@ var settings = append([]setting{
 		boolean(func(c *serverConfig) *bool { return &c.rotationNetwork.PrivateWebhooks })},
 	{"audit.anchor", "", "PLACE", "where each checkpoint is sent: file:PATH or an https URL",
 		text(func(c *serverConfig) *string { return &c.anchor })},
+	{"disk_reserve", "64MiB", "SIZE", "room kept on the disk of the embedded store, for \"fastness reserve release\" when it is full; 0 for none",
+		setSize(func(c *serverConfig) *int64 { return &c.diskReserve })},
+	{"disk_alarm", "1GiB", "SIZE", "say that the disk of the embedded store fills up when less is free; 0 for never",
+		setSize(func(c *serverConfig) *int64 { return &c.diskAlarm })},
 	{"backup.schedule", "", "TIME", "back up and verify this often, on one node: 24h; empty for never",
 		setBackupEvery},
 	{"backup.directory", "", "FOLDER", "where scheduled backups go; on another machine's disk, at best",

@@ -47,7 +47,7 @@ fastness run -- ./server`,
 	addTo(root, groupLogin, a.loginCommand(), a.logoutCommand(), a.mfaCommand(), a.passwordCommand())
 	addTo(root, groupAdmin, a.auditCommand(), a.principalCommand(), a.policyCommand(), a.settingsCommand(), a.accessCommand(),
 		a.issuerCommand(), a.caCommand(), a.webhookCommand(), a.tokenCommand(), a.accessKeyCommand(), a.tenantCommand(), a.quotaCommand(), a.keyCommand())
-	addTo(root, groupServe, a.devCommand(), a.serverCommand(), a.operatorCommand(), a.migrateCommand(), a.backupCommand())
+	addTo(root, groupServe, a.devCommand(), a.serverCommand(), a.operatorCommand(), a.migrateCommand(), a.backupCommand(), a.reserveCommand())
 	root.AddCommand(a.versionCommand(), a.docsCommand(root))
 	return root
 }

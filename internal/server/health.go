@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,6 +19,7 @@ const (
 type readiness struct {
 	check    func(context.Context) error
 	stopping context.Context
+	low      *atomic.Bool // whether the store's disk fills up; nil where nobody looks
 
 	mu  sync.Mutex // guards the rest; held while probing, so that one probe serves all who wait
 	at  time.Time
@@ -49,6 +51,10 @@ func (p *readiness) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if p.probe() != nil {
 		respond(w, http.StatusServiceUnavailable, `{"status":"unavailable"}`)
+		return
+	}
+	if p.low != nil && p.low.Load() {
+		respond(w, http.StatusOK, `{"status":"ready","disk":"low"}`)
 		return
 	}
 	respond(w, http.StatusOK, `{"status":"ready"}`)

@@ -97,6 +97,8 @@ type Config struct {
 	Notifier *notify.Worker
 	// Network says where rotators may connect to, as the worker was told.
 	Network rotation.Network
+	// Disk says how the disk of an embedded store is looked after.
+	Disk Disk
 }
 
 func (c Config) withDefaults() Config {
@@ -127,6 +129,7 @@ type Server struct {
 	front     http.Handler // nil without Front
 	figures   http.Handler // /metrics
 	readiness readiness
+	disk      *diskWatch // nil for a store without a disk of its own
 
 	stopping context.Context // ends when the stop begins
 	stop     context.CancelFunc
@@ -164,6 +167,11 @@ func Listen(c Config) (*Server, error) {
 	m := newMetrics(c.Vault, c.Worker)
 	if c.Notifier != nil {
 		m.registry.MustRegister(&webhookCollector{c.Notifier})
+	}
+	if c.Disk.Dir != "" {
+		s.disk = &diskWatch{Disk: c.Disk, log: c.Logger}
+		s.readiness.low = &s.disk.low
+		m.registry.MustRegister(s.disk)
 	}
 	s.figures = m.handler()
 	s.api = api.New(api.Config{
@@ -216,6 +224,9 @@ func (s *Server) Serve() error {
 	}
 	if s.config.Notifier != nil {
 		worker.Go(func() { s.config.Notifier.Run(s.stopping) })
+	}
+	if s.disk != nil {
+		worker.Go(func() { s.disk.run(s.stopping) })
 	}
 	failed := make(chan error, 2)
 	go func() { failed <- s.main.serve() }()

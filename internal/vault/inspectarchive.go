@@ -96,7 +96,9 @@ func (l *logInspector) archive(a *dump.Archive) error {
 }
 
 // isArchived reports whether a tile is of archived entries alone.
-func (l *archivedLog) isArchived(id audit.TileID) bool { return id.N < l.archivedSize>>(8*(id.Level+1)) }
+func (l *archivedLog) isArchived(id audit.TileID) bool {
+	return id.N < l.archivedSize>>(8*(id.Level+1))
+}
 
 // archivedTile looks at what of a tile is of archived entries.
 func (l *logInspector) archivedTile(id audit.TileID, data []byte) error {
