@@ -221,6 +221,8 @@ func (c *canaries) throughCommands(s *subject, temporary string) {
 		{words: "tenant resume canary", env: operator},
 		{words: "tenant erase canary --yes", env: operator},
 		{words: "audit keys rotate", env: append(operator, "FASTNESS_TENANT=")},
+		{words: "audit archive " + filepath.Join(c.t.TempDir(), "archive") + " --before 1ms --yes --json", env: append(operator, "FASTNESS_TENANT=")},
+		{words: "reserve release --store sqlite:" + s.dir},
 		{words: "backup create " + saved + " --store sqlite:" + s.dir + " --recipient " + pair.recipient + " --recovery-recipient " + pair.recipient, env: rooted},
 		{words: "backup verify " + saved + " --identity " + identity, env: rooted},
 		{words: "backup verify " + saved + " --identity " + identity},
