@@ -149,7 +149,7 @@ func tourAudit(t *testing.T, c *client.Client) {
 	keys := do[audit.KeySet](t)(log.Keys(ctx))
 	since := do[[]byte](t)(log.Checkpoint(ctx))
 	do[[]byte](t)(log.Latest(ctx))
-	page := do[client.Page[client.Entry]](t)(log.List(ctx, client.AuditQuery{Filter: audit.Filter{Action: audit.Read}}))
+	page := do[client.AuditPage](t)(log.List(ctx, client.AuditQuery{Filter: audit.Filter{Action: audit.Read}}))
 	if len(page.Items) != 1 {
 		t.Fatalf("reads: %+v", page.Items)
 	}
