@@ -68,7 +68,7 @@ func TestSoakTwoWorkers(t *testing.T) {
 
 // TestSoakTwoWorkersAtOnce is TestTwoWorkersAtOnce for all subjects.
 func TestSoakTwoWorkersAtOnce(t *testing.T) {
-	of(t, subjects(), atOnce)
+	of(t, subjects(), competing)
 }
 
 // TestSoakConsumer is TestConsumer with a hundred rotations, for all subjects.

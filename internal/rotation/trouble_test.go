@@ -274,10 +274,10 @@ func twoWorkers(t *testing.T, s subject, further ...int) {
 // TestTwoWorkersAtOnce has a worker lose its lease at every point without
 // noticing, and go on while another one works.
 func TestTwoWorkersAtOnce(t *testing.T) {
-	of(t, few(), atOnce)
+	of(t, few(), competing)
 }
 
-func atOnce(t *testing.T, s subject) {
+func competing(t *testing.T, s subject) {
 	r := newTrial(t, s, testservers.Postgres(t))
 	for _, stop := range r.stops() {
 		r.compete(stop)
