@@ -136,11 +136,11 @@ type bodyReader struct {
 func (b *bodyReader) Read(p []byte) (int, error) {
 	b.lending.mu.Lock()
 	defer b.lending.mu.Unlock()
+	if len(b.rest) == 0 { // also once it has ended: net/http looks for more behind a body that was answered already
+		return 0, io.EOF
+	}
 	if b.lending.ended {
 		return 0, io.ErrUnexpectedEOF
-	}
-	if len(b.rest) == 0 {
-		return 0, io.EOF
 	}
 	n := copy(p, b.rest)
 	b.rest = b.rest[n:]

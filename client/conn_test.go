@@ -53,3 +53,26 @@ func TestConnectionClearsBuffers(t *testing.T) {
 		t.Errorf("sent %q", sent)
 	}
 }
+
+// TestLentBodyEnds: nothing of a body is read once its attempt has ended. One that
+// was read whole ends as others do: net/http asks for more behind it, perhaps after
+// the answer came, and would break the connection off under the reply.
+func TestLentBodyEnds(t *testing.T) {
+	body, buf := []byte("a body"), make([]byte, 3)
+	whole, end := client.Lent(body)
+	if got, err := io.ReadAll(io.LimitReader(whole, int64(len(body)))); err != nil || !bytes.Equal(got, body) {
+		t.Fatalf("%q, %v", got, err)
+	}
+	end()
+	if n, err := whole.Read(buf); n != 0 || err != io.EOF {
+		t.Errorf("behind the end: %d bytes, %v", n, err)
+	}
+	half, end := client.Lent(body)
+	if n, err := half.Read(buf); n != 3 || err != nil {
+		t.Fatalf("%d bytes, %v", n, err)
+	}
+	end()
+	if n, err := half.Read(buf); n != 0 || err != io.ErrUnexpectedEOF {
+		t.Errorf("after its end: %d bytes, %v", n, err)
+	}
+}

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"io"
 	"net"
 	"time"
 )
@@ -28,3 +29,9 @@ func (c *Cache) Changes() uint64 {
 
 // SetNow replaces the cache's clock.
 func (c *Cache) SetNow(f func() time.Time) { c.now = f }
+
+// Lent is a request's body, lent to an attempt that end ends.
+func Lent(body []byte) (r io.ReadCloser, end func()) {
+	l := &lending{}
+	return l.reader(body), l.end
+}
