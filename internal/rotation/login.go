@@ -306,8 +306,10 @@ func (d *database) set(ctx context.Context, j *Job, try try, change func(context
 	if err == nil {
 		err = change(ctx, ls, own)
 	}
-	if errors.Is(err, ErrUnverified) {
-		return try(ctx, ls.pending)
+	if ClassOf(err) == Unverified {
+		if accepted, _ := accepts(ctx, try, ls.pending); accepted {
+			return nil
+		}
 	}
 	return err
 }
