@@ -42,7 +42,7 @@ vuln: ## known vulnerabilities in what the code calls, where the database can be
 	scripts/vulncheck
 
 race:
-	CGO_ENABLED=1 go test -race -timeout 20m ./...
+	CGO_ENABLED=1 go test -race -timeout 30m ./...
 
 # What asks internal/teststore where to keep things, once more; `race` has run it on the embedded store. Of
 # rotation what opens a deployment: the rest is about targets. TestEmbedded… is about the embedded store itself.

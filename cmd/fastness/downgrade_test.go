@@ -24,6 +24,7 @@ const previousRelease = "2ce75f358e7390e5aebfb6b17323eb6c8ea3b2bb"
 // TestDowngrade has the previous release work on what this one has made: after
 // it, and on PostgreSQL beside it, and then this one again.
 func TestDowngrade(t *testing.T) {
+	t.Parallel()
 	old := buildPrevious(t)
 	t.Run("sqlite", func(t *testing.T) {
 		h := newHandover(t, "sqlite:"+t.TempDir())
@@ -53,6 +54,7 @@ func TestDowngrade(t *testing.T) {
 // TestNodesStartAtOnce starts several servers at once on an empty database and
 // on one that the previous release has made.
 func TestNodesStartAtOnce(t *testing.T) {
+	t.Parallel()
 	old := buildPrevious(t)
 	for name, build := range map[string]string{"empty": "", "of the previous release": old} {
 		t.Run(name, func(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -349,14 +350,13 @@ func of(t *testing.T, some []subject, f func(*testing.T, subject)) {
 }
 
 // few are subjects that go different ways.
-func few() (some []subject) {
-	for _, s := range subjects() {
-		switch s.name {
-		case "password", "postgres single", "postgres alternating", "mariadb alternating", "redis by master", "webhook":
-			some = append(some, s)
-		}
-	}
-	return some
+func few() []subject {
+	return named("password", "postgres single", "postgres alternating", "mariadb alternating", "redis by master", "webhook")
+}
+
+// named are the subjects of some names.
+func named(names ...string) []subject {
+	return slices.DeleteFunc(subjects(), func(s subject) bool { return !slices.Contains(names, s.name) })
 }
 
 // changeable are the subjects whose password somebody else can change.

@@ -257,9 +257,9 @@ func TestRedisSavesAfterCrash(t *testing.T) {
 
 // TestTwoWorkersAnywhere stops a worker at every point for longer than its
 // lease lasts. Another one finishes, and begins and finishes the next rotation
-// too; then the first one goes on, and does no harm.
+// too; then the first one goes on, and does no harm. The soak does so for all.
 func TestTwoWorkersAnywhere(t *testing.T) {
-	of(t, few(), func(t *testing.T, s subject) { twoWorkers(t, s, 1) })
+	of(t, named("postgres single", "mariadb alternating"), func(t *testing.T, s subject) { twoWorkers(t, s, 1) })
 }
 
 func twoWorkers(t *testing.T, s subject, further ...int) {
@@ -272,9 +272,9 @@ func twoWorkers(t *testing.T, s subject, further ...int) {
 }
 
 // TestTwoWorkersAtOnce has a worker lose its lease at every point without
-// noticing, and go on while another one works.
+// noticing, and go on while another one works. The soak does so for all.
 func TestTwoWorkersAtOnce(t *testing.T) {
-	of(t, few(), competing)
+	of(t, named("postgres single", "redis by master"), competing)
 }
 
 func competing(t *testing.T, s subject) {
