@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -82,6 +83,9 @@ func (v *Vault) openJournal(ctx context.Context, node string, anchor Anchor) err
 // createLogKeys makes the log's first keys. A log that has entries has lost
 // its own, which nobody may replace unnoticed.
 func (v *Vault) createLogKeys(tx store.Tx) error {
+	if _, err := tx.Meta(metaLogKeys); !errors.Is(err, store.ErrAbsent) {
+		return cmp.Or(err, store.ErrStale) // of another node, which may have signed by now
+	}
 	switch tree, err := tx.Log().State(); {
 	case err != nil:
 		return err
