@@ -66,12 +66,12 @@ func (v *Vault) orAsk(ctx context.Context, try func() error) error {
 // time, that one is as good: it was not there when this call began.
 func (v *Vault) ask(ctx context.Context) (asked uint64, err error) {
 	err = v.store.Update(ctx, func(tx store.Tx) error {
-		old, err := counter(tx, metaAsked)
+		n, row, err := counter(tx, metaAsked)
 		if err != nil {
 			return err
 		}
-		asked = old + 1
-		return setCounter(tx, metaAsked, asked)
+		asked = n + 1
+		return setCounter(tx, metaAsked, row, asked)
 	})
 	if errors.Is(err, store.ErrStale) {
 		err = nil
@@ -81,29 +81,31 @@ func (v *Vault) ask(ctx context.Context) (asked uint64, err error) {
 
 func (v *Vault) answered(ctx context.Context) (n uint64, err error) {
 	err = v.store.View(ctx, func(r store.Reader) error {
-		n, err = counter(r, metaAnswered)
+		n, _, err = counter(r, metaAnswered)
 		return err
 	})
 	return n, err
 }
 
-// counter reads a number that only rises; 0 if it was never set.
-func counter(r store.Reader, key string) (uint64, error) {
-	b, err := r.Meta(key)
+// counter reads a number that only rises, and its row; 0 and nil if it was never
+// set.
+func counter(r store.Reader, key string) (n uint64, row []byte, err error) {
+	row, err = r.Meta(key)
 	if errors.Is(err, store.ErrAbsent) {
-		return 0, nil
+		return 0, nil, nil
 	}
-	if err == nil && len(b) != 8 {
-		err = fmt.Errorf("%s has %d bytes", key, len(b))
+	if err == nil && len(row) != 8 {
+		err = fmt.Errorf("%s has %d bytes", key, len(row))
 	}
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
-	return binary.BigEndian.Uint64(b), nil
+	return binary.BigEndian.Uint64(row), row, nil
 }
 
-func setCounter(tx store.Tx, key string, n uint64) error {
-	return tx.SetMeta(key, existing(tx, key), binary.BigEndian.AppendUint64(nil, n))
+// setCounter replaces the row that was read: ErrStale if somebody has since.
+func setCounter(tx store.Tx, key string, row []byte, n uint64) error {
+	return tx.SetMeta(key, row, binary.BigEndian.AppendUint64(nil, n))
 }
 
 // shares reports whether other nodes may have the store open too.
@@ -132,10 +134,10 @@ func (v *Vault) attend(ctx context.Context) error {
 			return err
 		}
 		waiting = len(pending) > 0
-		if asked, err = counter(r, metaAsked); err != nil {
+		if asked, _, err = counter(r, metaAsked); err != nil {
 			return err
 		}
-		answered, err = counter(r, metaAnswered)
+		answered, _, err = counter(r, metaAnswered)
 		return err
 	})
 	switch {
@@ -177,11 +179,11 @@ func (v *Vault) answerNodes(ctx context.Context, asked uint64) error {
 		if err := v.holdLease(tx); err != nil {
 			return err
 		}
-		answered, err := counter(tx, metaAnswered)
+		answered, row, err := counter(tx, metaAnswered)
 		if err != nil || answered >= asked {
 			return err
 		}
-		return setCounter(tx, metaAnswered, asked)
+		return setCounter(tx, metaAnswered, row, asked)
 	})
 }
 

@@ -1,7 +1,6 @@
 package vault
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -26,6 +25,8 @@ type storedKeys struct {
 	Keys string       `json:"keys"` // audit.KeySet in its text form
 	Now  sealedSeeds  `json:"now"`
 	Next *sealedSeeds `json:"next,omitempty"`
+
+	row []byte // as read; nil if there were none
 }
 
 // sealedSeeds are a pair of signing seeds under the root key.
@@ -80,14 +81,18 @@ func (v *Vault) openJournal(ctx context.Context, node string, anchor Anchor) err
 	return v.loadLogKeys(ctx)
 }
 
-// createLogKeys makes the log's first keys. A log that has entries has lost
-// its own, which nobody may replace unnoticed.
+// createLogKeys makes the log's first keys: ErrStale if another node has made
+// them, which may have signed by now. A log that has entries has lost its own,
+// which nobody may replace unnoticed.
 func (v *Vault) createLogKeys(tx store.Tx) error {
-	if _, err := tx.Meta(metaLogKeys); !errors.Is(err, store.ErrAbsent) {
-		return cmp.Or(err, store.ErrStale) // of another node, which may have signed by now
+	tree, err := tx.Log().State() // before the keys: without them it does not grow
+	if err != nil {
+		return err
 	}
-	switch tree, err := tx.Log().State(); {
-	case err != nil:
+	switch _, err := tx.Meta(metaLogKeys); {
+	case err == nil:
+		return store.ErrStale
+	case !errors.Is(err, store.ErrAbsent):
 		return err
 	case tree.Size > 0:
 		return fmt.Errorf("%w: its keys are gone", errBrokenLog)
@@ -100,6 +105,8 @@ func (v *Vault) createLogKeys(tx store.Tx) error {
 	return putLogKeys(tx, set, storedKeys{Now: *seeds})
 }
 
+// putLogKeys replaces the keys that were read: ErrStale if another node has
+// changed them since.
 func putLogKeys(tx store.Tx, set audit.KeySet, keys storedKeys) error {
 	text, err := set.MarshalText()
 	if err != nil {
@@ -110,7 +117,7 @@ func putLogKeys(tx store.Tx, set audit.KeySet, keys storedKeys) error {
 	if err != nil {
 		return err
 	}
-	return tx.SetMeta(metaLogKeys, existing(tx, metaLogKeys), row)
+	return tx.SetMeta(metaLogKeys, keys.row, row)
 }
 
 func readLogKeys(r store.Reader) (set audit.KeySet, keys storedKeys, err error) {
@@ -125,6 +132,7 @@ func parseLogKeys(row []byte) (set audit.KeySet, keys storedKeys, err error) {
 	if err := json.Unmarshal(row, &keys); err != nil {
 		return set, keys, err
 	}
+	keys.row = row
 	set, err = audit.ParseKeySet([]byte(keys.Keys))
 	return set, keys, err
 }

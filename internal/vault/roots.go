@@ -84,6 +84,10 @@ func checkOf(r *envelope.Root) []byte {
 	return append(id[:], check[:]...)
 }
 
+// change is what the store holds while the previous root key gives way to the
+// current one.
+func (r *roots) change() []byte { return append(checkOf(r.previous), checkOf(r.current)...) }
+
 // ErrWrongRootKey refuses a root key that is not the store's.
 var ErrWrongRootKey = errors.New("SECRETS_MASTER_KEY is not the key that this store was made with; nothing was changed")
 

@@ -37,7 +37,7 @@ func (o *Operator) RotateRoot(ctx context.Context, progress func(done int64)) (i
 	}
 	e.Detail = fmt.Sprintf("root key %s -> %s, %d keys re-wrapped", v.roots.previous.ID(), v.roots.current.ID(), done)
 	err = v.change(ctx, e, func(tx store.Tx, _ *audit.Entry) error {
-		return tx.SetMeta(metaRoots, existing(tx, metaRoots), checkOf(v.roots.current))
+		return tx.SetMeta(metaRoots, v.roots.change(), checkOf(v.roots.current))
 	})
 	if err != nil {
 		return done, err
@@ -60,15 +60,14 @@ func (o *Operator) beginRootChange(ctx context.Context, e audit.Entry) error {
 		if err != nil {
 			return err
 		}
-		old, next := checkOf(v.roots.previous), checkOf(v.roots.current)
 		e.Detail = fmt.Sprintf("root key %s -> %s begun", v.roots.previous.ID(), v.roots.current.ID())
 		switch {
 		case len(stored) == 2*checkSize:
 			return nil // begun before; Open has proved both
-		case subtle.ConstantTimeCompare(stored, next) == 1:
+		case subtle.ConstantTimeCompare(stored, checkOf(v.roots.current)) == 1:
 			return secret.Conflict("the root key in SECRETS_MASTER_KEY is in use already")
 		}
-		return tx.SetMeta(metaRoots, stored, append(old, next...))
+		return tx.SetMeta(metaRoots, stored, v.roots.change())
 	})
 }
 

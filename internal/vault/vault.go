@@ -242,6 +242,7 @@ func (v *Vault) Ready(ctx context.Context) error {
 // green on a full disk.
 const metaReady = "ready"
 
+// existing is what SetMeta shall replace where nothing hangs on what it was.
 func existing(r store.Reader, key string) []byte {
 	b, err := r.Meta(key)
 	if err != nil {
