@@ -222,23 +222,38 @@ func (a *archived) refusals(t *testing.T, size int64) {
 	}
 }
 
-// TestArchiveIsTheOperators: nobody else archives, and nobody a tenant's part.
+// TestArchiveIsTheOperators: nobody else archives, and nobody a tenant's part. Each
+// refusal leaves an entry, in the log of whoever was refused, and drops nothing.
 func TestArchiveIsTheOperators(t *testing.T) {
 	a, cut := old(t)
 	admin := caller(t, a.Fixture, "acme", policy.Admin, "*")
-	for name, log := range map[string]*vault.Audit{"an administrator": a.Audit(admin, "acme"), "an administrator, of all": a.Audit(admin, "")} {
-		if _, err := log.ArchiveState(ctx); !errors.Is(err, secret.ErrAccessDenied) && !errors.Is(err, secret.ErrNotFound) {
-			t.Errorf("%s is told the state: %v", name, err)
-		}
-		if err := log.Segment(ctx, io.Discard, cut); err == nil {
-			t.Errorf("%s gets a segment", name)
-		}
-		if _, err := log.Archive(ctx, vault.Archived{To: 1}); err == nil {
-			t.Errorf("%s archives", name)
+	op := local(a.Fixture)
+	for name, asks := range map[string]struct {
+		log *vault.Audit
+		as  *secret.Error
+		of  secret.TenantName // whose log has the entry
+	}{
+		"an administrator":                    {a.Audit(admin, "acme"), secret.ErrAccessDenied, "acme"},
+		"an administrator, of all":            {a.Audit(admin, ""), secret.ErrAccessDenied, "acme"},
+		"an administrator, of another tenant": {a.Audit(admin, "beta"), secret.ErrAccessDenied, "acme"},
+		"an administrator, of none":           {a.Audit(admin, "none"), secret.ErrAccessDenied, "acme"},
+		"an operator, of one tenant":          {a.Audit(op, "acme"), secret.ErrInvalid, "acme"},
+	} {
+		for what, call := range map[string]func() error{
+			"ArchiveState": func() error { return errOf(asks.log.ArchiveState(ctx)) },
+			"Segment":      func() error { return asks.log.Segment(ctx, io.Discard, cut) },
+			"Archive":      func() error { return errOf(asks.log.Archive(ctx, vault.Archived{To: 1})) },
+		} {
+			if err := call(); !errors.Is(err, asks.as) {
+				t.Errorf("%s by %s: %v", what, name, err)
+			}
+			if e := last(t, a.Fixture, asks.of); e.Action != audit.AuditArchive || e.Result == audit.Success {
+				t.Errorf("%s by %s left %+v", what, name, e)
+			}
 		}
 	}
-	if err := a.Audit(local(a.Fixture), "acme").Segment(ctx, io.Discard, cut); !errors.Is(err, secret.ErrInvalid) {
-		t.Errorf("a tenant's part: %v", err)
+	if state := must(a.ArchiveState(ctx))(t); state.Size != 0 {
+		t.Errorf("archived: %+v", state)
 	}
 }
 

@@ -337,6 +337,7 @@ var methods = []method{
 		}
 		return errOf(a.Inclusion(ctx, page.Items[0].Index, -1))
 	}),
+	onLog("Path", audit.AuditProof, func(a *vault.Audit) error { return errOf(a.Path(ctx, 0, -1)) }),
 	onLog("Consistency", audit.AuditProof, func(a *vault.Audit) error { return errOf(a.Consistency(ctx, 1, -1)) }),
 	onLog("Export", audit.AuditExport, func(a *vault.Audit) error { return a.Export(ctx, io.Discard, vault.ExportOptions{}) }),
 	onLog("Redact", audit.AuditRedact, func(a *vault.Audit) error { return errOf(a.Redact(ctx, vault.RedactQuery{Principal: "nobody"})) }),
@@ -349,10 +350,14 @@ var methods = []method{
 	}),
 }
 
-// TestMethodsAreAll: the table has every exported method of the handles, but
-// for those that only lead to another handle or record a front's refusal.
+// TestMethodsAreAll: the table has every exported method of the handles, but for
+// those that only lead to another handle, record a front's refusal, or are the
+// operators' alone: TestArchiveIsTheOperators, TestEmbeddedRotateLogKeys.
 func TestMethodsAreAll(t *testing.T) {
-	listed := map[string]bool{"RemoveFactor": true, "Policies": true, "Access": true, "Credentials": true, "Guarded": true, "Locate": true, "Principals": true, "Refused": true, "Webhooks": true, "RotateKeys": true}
+	listed := map[string]bool{
+		"RemoveFactor": true, "Policies": true, "Access": true, "Credentials": true, "Guarded": true, "Locate": true, "Principals": true, "Refused": true, "Webhooks": true,
+		"RotateKeys": true, "ArchiveState": true, "Segment": true, "Archive": true,
+	}
 	for _, m := range methods {
 		listed[strings.Fields(m.name)[0]] = true
 	}

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"reflect"
 	"testing"
+	"time"
 
 	"fastness/fastnesstest"
 	"fastness/internal/audit"
@@ -45,6 +47,10 @@ func TestNoAnswerWithoutEntry(t *testing.T) {
 		"tenant":      errOf(f.Operator().CreateTenant(ctx, "other", "")),
 		"hidden":      errOf(get(f.Session(c, "beta"), "db", store.Selector{})),
 		"absent":      errOf(get(f.Session(c, ""), "none", store.Selector{})),
+		"archive":     errOf(f.Audit(local(f), "").ArchiveState(ctx)),
+		"segment":     f.Audit(local(f), "").Segment(ctx, io.Discard, f.Clock.Now().Add(time.Hour)),
+		"archived":    errOf(f.Audit(local(f), "").Archive(ctx, vault.Archived{To: 1})),
+		"log's keys":  errOf(f.Audit(local(f), "").RotateKeys(ctx)),
 		"wrong input": errOf(put(t, f.Session(c, ""), "bad name", "v", vault.Put{})),
 	} {
 		if !errors.Is(err, secret.ErrUnavailable) {
