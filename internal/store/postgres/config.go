@@ -31,7 +31,8 @@ const (
 	// connectTimeout bounds making a connection, so that a host that is gone is
 	// given up for the next.
 	connectTimeout = 3 * time.Second
-	// acquireTimeout bounds waiting for a connection of the pool.
+	// acquireTimeout bounds waiting for a connection of the pool, unless the URL
+	// gives a new one longer.
 	acquireTimeout = 5 * time.Second
 	// statementTimeout is when the server gives a statement up.
 	statementTimeout = 10 * time.Second

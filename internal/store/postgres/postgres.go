@@ -139,7 +139,7 @@ func (s *Store) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	bounded, cancel := context.WithTimeout(ctx, acquireTimeout)
+	bounded, cancel := context.WithTimeout(ctx, max(acquireTimeout, s.config.ConnConfig.ConnectTimeout))
 	defer cancel()
 	conn, err := s.pool.Acquire(bounded)
 	switch {

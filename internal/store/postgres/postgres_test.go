@@ -42,11 +42,15 @@ func freshURL(t testing.TB, parameters ...string) string {
 	return u.String()
 }
 
+// patient has a store wait for a machine that is busy with other tests: what the
+// suites below try is not how a store gives up.
+const patient = "connect_timeout=60"
+
 func TestConformance(t *testing.T) {
 	for _, isolation := range []string{"read committed", "serializable"} {
 		t.Run(strings.ReplaceAll(isolation, " ", "-"), func(t *testing.T) {
 			storetest.Run(t, func(t *testing.T) func() (store.Store, error) {
-				config := postgres.Config{URL: freshURL(t, "default_transaction_isolation="+url.PathEscape(isolation))}
+				config := postgres.Config{URL: freshURL(t, patient, "default_transaction_isolation="+url.PathEscape(isolation))}
 				return func() (store.Store, error) { return postgres.Open(context.Background(), config) }
 			})
 		})
@@ -59,7 +63,7 @@ func TestLikeSQLite(t *testing.T) {
 		dir := t.TempDir()
 		return func() (store.Store, error) { return sqlite.Open(context.Background(), sqlite.Config{Dir: dir}) }
 	}, func(t *testing.T) func() (store.Store, error) {
-		config := postgres.Config{URL: freshURL(t)}
+		config := postgres.Config{URL: freshURL(t, patient)}
 		return func() (store.Store, error) { return postgres.Open(context.Background(), config) }
 	})
 }

@@ -31,7 +31,7 @@ func snapshot(ctx context.Context, p *pgxpool.Config, log *slog.Logger, f func(s
 		return fmt.Errorf("opening store: %w", err)
 	}
 	defer pool.Close()
-	s := &Store{pool: pool, log: log, wait: statementTimeout + lateness}
+	s := &Store{pool: pool, config: p, log: log, wait: statementTimeout + lateness}
 	steps, err := migrations()
 	if err != nil {
 		return err

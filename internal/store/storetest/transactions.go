@@ -314,7 +314,7 @@ func concurrentStep(d *db, tenant secret.TenantID, name string, fail bool) error
 		}
 		return nil
 	})
-	if fail != errors.Is(err, errBusiness) {
+	if fail && !errors.Is(err, errBusiness) || !fail && err != nil {
 		return fmt.Errorf("creating %s: %w", name, err)
 	}
 	// What was acknowledged is seen by the next View.
