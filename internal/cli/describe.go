@@ -29,11 +29,9 @@ func (a *app) describeCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		every := everyInterval(info)
-		if !a.global.json { // its answer is that to the last request
-			if every, err = a.everyOf(ctx, s, info); err != nil {
-				return err
-			}
+		every, err := a.everyOf(ctx, s, info)
+		if err != nil {
+			return err
 		}
 		return a.showInfo(info, every)
 	})
@@ -48,8 +46,8 @@ func everyInterval(i secret.Info) string { return "every " + string(i.Metadata.R
 
 // everyOf is when a secret rotates: by the schedule of its rotation, if it has one.
 func (a *app) everyOf(ctx context.Context, s *client.Session, i secret.Info) (string, error) {
-	if i.NextRotation.Equal(i.Metadata.RotationInterval.Next(i.LastRotated)) {
-		return everyInterval(i), nil
+	if a.global.json || i.NextRotation.Equal(i.Metadata.RotationInterval.Next(i.LastRotated)) {
+		return everyInterval(i), nil // with --json not shown: the answer is that to the last request
 	}
 	r, err := s.Rotation(ctx, i.Name)
 	if errors.Is(err, secret.ErrNotFound) || err == nil && r.Schedule == "" { // changed meanwhile

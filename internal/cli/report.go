@@ -112,6 +112,9 @@ var hints = []struct {
 
 func hint(err error) string {
 	for _, h := range hints {
+		if h.is == secret.ErrNotFound && secret.Of(err).Detail != secret.ErrNotFound.Detail {
+			continue // it says itself what there is not
+		}
 		if errors.Is(err, h.is) {
 			return h.text
 		}

@@ -32,7 +32,11 @@ func (a *app) updateCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.showInfo(info, everyInterval(info))
+		every, err := a.everyOf(ctx, s, info)
+		if err != nil { // of who may change it and not look: it was changed
+			every = "not known: " + describe(err)
+		}
+		return a.showInfo(info, every)
 	})
 	cmd.Long = `Change a secret's metadata without a new version. What no flag is about stays
 as it is. The flags of the access policy (--allowed-services,
