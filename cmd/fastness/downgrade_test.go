@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -90,29 +91,36 @@ func TestNodesStartAtOnce(t *testing.T) {
 	}
 }
 
-// buildPrevious builds the previous release from the repository's history.
+// buildPrevious builds the previous release from the repository's history, once.
 func buildPrevious(t *testing.T) string {
 	t.Helper()
+	program, err := previous()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return program
+}
+
+var previous = sync.OnceValues(func() (string, error) {
 	// A repository of another user is read too: nothing of its settings is run.
 	archive := exec.Command("git", "-c", "safe.directory=*", "-C", "../..", "archive", "--format=tar", previousRelease)
 	var stdout, stderr bytes.Buffer
 	archive.Stdout, archive.Stderr = &stdout, &stderr
 	if err := archive.Run(); err != nil {
-		t.Fatalf("the previous release is not in this repository's history (%v: %s); if it is shallow: git fetch --unshallow origin", err, &stderr)
+		return "", fmt.Errorf("the previous release is not in this repository's history (%w: %s); if it is shallow: git fetch --unshallow origin", err, &stderr)
 	}
-	source := t.TempDir()
+	source, to := filepath.Join(built, "previous"), filepath.Join(built, "fastness-previous")
 	if err := unpack(source, &stdout); err != nil {
-		t.Fatal(err)
+		return "", err
 	}
-	to := filepath.Join(t.TempDir(), "fastness-previous")
 	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-X fastness/internal/cli.version=previous", "-o", to, "./cmd/fastness")
 	build.Dir = source
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOEXPERIMENT=runtimesecret", "GOFLAGS=", "GOWORK=off")
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building the previous release: %v\n%s", err, out)
+		return "", fmt.Errorf("building the previous release: %w\n%s", err, out)
 	}
-	return to
-}
+	return to, nil
+})
 
 // unpack writes an archive's folders and files.
 func unpack(dir string, from io.Reader) error {

@@ -13,8 +13,8 @@ import (
 	"testing"
 )
 
-// program is the fastness that TestMain built.
-var program string
+// program is the fastness that TestMain built, in the folder built.
+var program, built string
 
 // roleVariable makes this test binary another program: benchmarks want their
 // loader, and the server they compare with, in processes of their own.
@@ -45,7 +45,7 @@ func buildAndRun(m *testing.M) (int, error) {
 		return 1, err
 	}
 	defer os.RemoveAll(dir)
-	program = filepath.Join(dir, "fastness")
+	built, program = dir, filepath.Join(dir, "fastness")
 	if err := buildProgram(program); err != nil {
 		return 1, err
 	}
