@@ -46,7 +46,7 @@ vuln: ## known vulnerabilities in what the code calls, where the database can be
 POINTS := Anywhere$$|^TestTwoWorkersAtOnce$$
 
 race:
-	packages=$$(go list ./...) && CGO_ENABLED=1 go test -race -timeout 20m -skip '$(POINTS)' $$(echo "$$packages" | grep -v '/cmd/fastness$$')
+	packages=$$(go list ./...) && CGO_ENABLED=1 go test -race -p 3 -timeout 20m -skip '$(POINTS)' $$(echo "$$packages" | grep -v '/cmd/fastness$$')
 
 # What asks internal/teststore where to keep things, once more; `race` has run it on the embedded store. Of
 # rotation what opens a deployment: the rest is about targets. TestEmbedded… is about the embedded store itself.
@@ -59,8 +59,9 @@ postgres: install ## fronts, client, command line and rotation once more, on a P
 # Most of this waits for other processes. Memory and ciphers run once more as the binary has them: the race detector
 # moves stacks and allocations.
 shipped: install
-	go test -timeout 20m -parallel 4 ./cmd/fastness
-	go test -timeout 20m -parallel 4 -run '$(POINTS)' ./internal/rotation
+	go test -timeout 20m -parallel 4 ./cmd/fastness & program=$$!; \
+	go test -timeout 20m -parallel 4 -run '$(POINTS)' ./internal/rotation; points=$$?; \
+	wait $$program && exit $$points
 	go test -timeout 5m ./internal/secretbuf ./internal/envelope
 
 # Who imports the library with a plain Go gets the code without the experiment; it must build and hold too.

@@ -57,10 +57,13 @@ func holdPlants() error {
 	if err := unix.Madvise(pages[1], unix.MADV_DONTDUMP); err != nil {
 		return err
 	}
-	for i := range h.Guarded {
-		h.Guarded[i] ^= masking
-	}
-	key := secretbuf.NewKey(h.Guarded)
+	var key *secretbuf.Key
+	secretbuf.Do(func() { // or a signal may save registers that have it
+		for i := range h.Guarded {
+			h.Guarded[i] ^= masking
+		}
+		key = secretbuf.NewKey(h.Guarded)
+	})
 	plain := xored(h.Cipher, masking)
 	block, err := aes.NewCipher(plain)
 	if err != nil {

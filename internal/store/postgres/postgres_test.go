@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"net/url"
 	"strings"
@@ -19,7 +20,12 @@ import (
 	"fastness/internal/testservers"
 )
 
-func TestMain(m *testing.M) { testservers.Main(m) }
+// TestMain runs fewer random streams than the embedded store's tests, each of whose
+// statements is a journey here. -rapid.checks says otherwise.
+func TestMain(m *testing.M) {
+	flag.Set("rapid.checks", "40")
+	testservers.Main(m)
+}
 
 var schemas atomic.Int64
 
@@ -49,6 +55,7 @@ const patient = "connect_timeout=60"
 func TestConformance(t *testing.T) {
 	for _, isolation := range []string{"read committed", "serializable"} {
 		t.Run(strings.ReplaceAll(isolation, " ", "-"), func(t *testing.T) {
+			t.Parallel()
 			storetest.Run(t, func(t *testing.T) func() (store.Store, error) {
 				config := postgres.Config{URL: freshURL(t, patient, "default_transaction_isolation="+url.PathEscape(isolation))}
 				return func() (store.Store, error) { return postgres.Open(context.Background(), config) }
