@@ -50,8 +50,9 @@ type Store struct {
 
 	commits, ops, retries atomic.Uint64
 
-	gate gate
-	size measure
+	turns sync.Mutex // held by an attempt of an Update that met too many others
+	gate  gate
+	size  measure
 }
 
 var _ store.Store = (*Store)(nil)

@@ -24,14 +24,26 @@ func (s *Store) Update(ctx context.Context, f func(store.Tx) error) error {
 	// waited for.
 	outcome := context.WithoutCancel(ctx)
 	waiting := ctx
+	met := 0
 	return s.retry(outcome, func() error {
+		if met >= crowded {
+			s.turns.Lock()
+			defer s.turns.Unlock()
+		}
 		err := s.attempt(waiting, f)
 		if errors.Is(err, errConflict) {
 			waiting = outcome
+			met++
 		}
 		return err
 	})
 }
+
+// crowded is how many conflicts of one operation tell of a row that many want.
+// Where a snapshot must not be overtaken (SERIALIZABLE), one of all who wait
+// for the row gets on, and the others begin again: so many would use up their
+// attempts. From then on this node's take turns.
+const crowded = 2
 
 // attempt runs f in a transaction and commits it. If f fails, what it wrote is
 // rolled back and what it recorded is committed by itself.
