@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -72,6 +73,7 @@ type vaultModel struct {
 	t       testing.TB
 	rotator rotation.Rotator
 
+	mu                         sync.Mutex // guards values, to which a target may add
 	values                     map[secret.VersionID][]byte
 	current, pending, previous secret.VersionID
 	record                     rotation.Record
@@ -93,13 +95,26 @@ func newModel(t testing.TB, s *specimen) *vaultModel {
 	m := &vaultModel{specimen: s, t: t, rotator: r, values: map[secret.VersionID][]byte{}}
 	m.current = m.keep("v0", s.value)
 	if s.store != nil {
-		s.store(func(token secret.VersionID, value []byte) { m.values[token] = value })
+		s.store(m.put)
 	}
 	return m
 }
 
-func (m *vaultModel) keep(token secret.VersionID, value []byte) secret.VersionID {
+func (m *vaultModel) put(token secret.VersionID, value []byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.values[token] = value
+}
+
+// valueOf returns nil if there is no such version.
+func (m *vaultModel) valueOf(token secret.VersionID) []byte {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.values[token]
+}
+
+func (m *vaultModel) keep(token secret.VersionID, value []byte) secret.VersionID {
+	m.put(token, value)
 	if m.told != nil {
 		m.told(token, value)
 	}
@@ -125,7 +140,7 @@ func (m *vaultModel) durable(what string, f func()) {
 
 func (m *vaultModel) job() *rotation.Job {
 	value := func(v secret.VersionID) *secretbuf.Buffer {
-		if b, ok := m.values[v]; ok {
+		if b := m.valueOf(v); b != nil {
 			return secretbuf.Take([]byte(string(b)))
 		}
 		return nil
@@ -232,7 +247,7 @@ func (m *vaultModel) attempt(ctx context.Context) (killed bool, err error) {
 // pending value logs in.
 func (m *vaultModel) accessible() {
 	m.t.Helper()
-	if m.logsIn != nil && !m.logsIn(m.values[m.current]) && !m.logsIn(m.values[m.record.Token]) {
+	if m.logsIn != nil && !m.logsIn(m.valueOf(m.current)) && !m.logsIn(m.valueOf(m.record.Token)) {
 		m.t.Fatalf("neither the current nor the pending value logs in: %q", m.story)
 	}
 }
@@ -240,7 +255,7 @@ func (m *vaultModel) accessible() {
 // finished checks how a rotation ends, and then that its old value ends too.
 func (m *vaultModel) finished(s subject, before []byte) {
 	m.t.Helper()
-	value := m.values[m.current]
+	value := m.valueOf(m.current)
 	if m.record.State != rotation.StateFinished || m.current != m.record.Token || string(value) == string(before) {
 		m.t.Fatalf("%s with current %s: %q", m.record.State, m.current, m.story)
 	}
@@ -269,7 +284,7 @@ func (m *vaultModel) retire() {
 			m.t.Fatalf("retiring: %v", err)
 		}
 	}
-	if m.logsIn(m.values[m.previous]) || !m.logsIn(m.values[m.current]) {
+	if m.logsIn(m.valueOf(m.previous)) || !m.logsIn(m.valueOf(m.current)) {
 		m.t.Fatal("after retiring, the old value works or the new one does not")
 	}
 }
@@ -280,7 +295,7 @@ func TestRotate(t *testing.T) {
 		t.Run(s.name, func(t *testing.T) {
 			m := newModel(t, s.open(t, nil))
 			for i := range 4 {
-				before := m.values[m.current]
+				before := m.valueOf(m.current)
 				if err := m.rotate(context.Background()); err != nil {
 					t.Fatalf("%v (%v): %q", err, errors.Unwrap(err), m.story)
 				}
@@ -312,7 +327,7 @@ func TestKilledAnywhere(t *testing.T) {
 // survive rotates until it is done and reports whether it was ever killed.
 func (m *vaultModel) survive(s subject) bool {
 	m.t.Helper()
-	before := m.values[m.current]
+	before := m.valueOf(m.current)
 	for attempt := 0; ; attempt++ {
 		killed, err := m.attempt(context.Background())
 		m.accessible()
@@ -356,7 +371,7 @@ func TestTargetFails(t *testing.T) {
 // outlast rotates through a fault and reports whether there was one.
 func (m *vaultModel) outlast(s subject, p *proxy) bool {
 	m.t.Helper()
-	before := m.values[m.current]
+	before := m.valueOf(m.current)
 	for attempt := 0; attempt < 4; attempt++ {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		if attempt == 0 {

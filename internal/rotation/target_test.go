@@ -184,9 +184,9 @@ func TestNoPasswordInServersLogs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		password := parseValue(m.values[m.current]).Password
+		password := parseValue(m.valueOf(m.current)).Password
 		log := server(t).Log(t)
-		if user := parseValue(m.values[m.current]).Username; specimen.kind != "redis" && !bytes.Contains(log, []byte(strings.SplitN(user, " ", 2)[0])) {
+		if user := parseValue(m.valueOf(m.current)).Username; specimen.kind != "redis" && !bytes.Contains(log, []byte(strings.SplitN(user, " ", 2)[0])) {
 			t.Errorf("%s: the log does not even name the user", s.name)
 		}
 		if bytes.Contains(log, []byte(password)) {
@@ -204,7 +204,7 @@ func TestValueKeepsTheRest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := m.values[m.current]
+	got := m.valueOf(m.current)
 	if want := strings.Replace(string(specimen.value), old, parseValue(got).Password, 1); string(got) != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
@@ -224,7 +224,7 @@ func TestPostgresClone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	second := parseValue(m.values[m.current])
+	second := parseValue(m.valueOf(m.current))
 	if second.Username != first.Username+"_clone" {
 		t.Fatalf("the other user is %q", second.Username)
 	}
@@ -256,7 +256,7 @@ func TestMariaDBClone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	second := parseValue(m.values[m.current])
+	second := parseValue(m.valueOf(m.current))
 	var privileges int
 	var current, limits string
 	db := mariaLogin(t, testservers.MariaDB(t), second.Username, second.Password)
