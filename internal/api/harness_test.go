@@ -103,6 +103,13 @@ func (s *service) count(method, route string) func(string, time.Duration) {
 	}
 }
 
+// answered is how many requests have come to their end.
+func (s *service) answered() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.served)
+}
+
 // lastServed tells which row answered the last request.
 func (s *service) lastServed() string {
 	s.mu.Lock()

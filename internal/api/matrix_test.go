@@ -200,11 +200,18 @@ func (s *service) status(r api.Route, params map[string]string, token string) in
 	if token != "" {
 		request.Header.Set("Authorization", "Bearer "+token)
 	}
+	before := s.answered()
 	response, err := s.http.Client().Do(request)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	response.Body.Close()
+	// Or its end would be taken for that of the next request.
+	for begun := time.Now(); s.answered() == before; time.Sleep(time.Millisecond) {
+		if time.Since(begun) > time.Minute {
+			s.t.Fatalf("%s %s does not end", r.Method, path)
+		}
+	}
 	return response.StatusCode
 }
 
