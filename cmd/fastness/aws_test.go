@@ -107,6 +107,7 @@ func isThere(path string) bool {
 // TestAWSCommandLine: every operation that Debian's command line knows. It is
 // too old for the variable of the endpoint, and for BatchGetSecretValue.
 func TestAWSCommandLine(t *testing.T) {
+	t.Parallel()
 	d := startDev(t)
 	program := installed(t, "aws")
 	run := func(args ...string) (map[string]any, error) {
@@ -182,6 +183,7 @@ func TestAWSCommandLine(t *testing.T) {
 
 // TestAWSPython: Debian's boto3, on the main path.
 func TestAWSPython(t *testing.T) {
+	t.Parallel()
 	d := startDev(t)
 	out, err := d.runAWS(t, "", installed(t, "python3"), "testdata/aws/main_path.py")
 	if err != nil || !strings.HasSuffix(string(out), "done\n") {
@@ -192,6 +194,7 @@ func TestAWSPython(t *testing.T) {
 // TestAWSJavaScript: the newest SDK for JavaScript, on the main path, configured
 // by its environment alone.
 func TestAWSJavaScript(t *testing.T) {
+	t.Parallel()
 	d := startDev(t)
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS("testdata/aws/js")); err != nil {

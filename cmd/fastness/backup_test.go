@@ -34,8 +34,10 @@ func newKeyPair(t testing.TB) keyPair {
 // TestBackup is the whole drill on both stores: back up while the server runs,
 // verify, lose everything, restore, and read.
 func TestBackup(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []string{"sqlite", "postgres"} {
 		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
 			fresh := func() string { return "sqlite:" + filepath.Join(t.TempDir(), "store") }
 			if kind == "postgres" {
 				fresh = func() string { return databaseURL(t) }

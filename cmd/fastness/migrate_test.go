@@ -151,6 +151,7 @@ func loaded(t testing.TB, database string) func() int64 {
 // with kills in between. Nothing is lost, the log goes on under its keys, and the
 // source stays as it was.
 func TestMigrate(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	d := newDeployment(t, "sqlite:"+dir, manySecrets)
 	database := databaseURL(t)

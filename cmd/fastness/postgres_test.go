@@ -15,6 +15,7 @@ import (
 // TestNodes runs two servers on one PostgreSQL. What one of them does, the next
 // request to the other sees; both write the one log, which verifies whole.
 func TestNodes(t *testing.T) {
+	t.Parallel()
 	database := testservers.StartPostgres(t, testservers.Options{})
 	u := url.URL{
 		Scheme: "postgres", User: url.UserPassword(database.Admin, testservers.AdminPassword),
